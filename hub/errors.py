@@ -152,7 +152,9 @@ class AlreadyExists(Conflict):
     """What was to be made is there already; clients with ``exist_ok`` read ``url``."""
 
     def __init__(self, message: str, url: str | None = None) -> None:
-        super().__init__(message, **({"url": url} if url else {}))
+        super().__init__(message)
+        if url is not None:
+            self.extra["url"] = url
 
 
 class ParentMismatch(HubError):

@@ -1,0 +1,241 @@
+"""Changing what a repository holds: preupload, commit, branches, tags, history, pull requests."""
+
+import hashlib
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Annotated, BinaryIO
+from urllib.parse import urlencode
+
+import anyio.to_thread
+import sqlalchemy as sa
+from fastapi import APIRouter, Query, Request
+from starlette.responses import JSONResponse, Response
+
+from hub import inspection, publish, revisions
+from hub.access import DEFAULT_BRANCH, Place
+from hub.api import wire
+from hub.deps import Hub, SeenRepo, WritableRepo, changing, services
+from hub.errors import BadRequest, Busy, NotFound
+from hub.gitfiles import ignore_rules
+from hub.guard import unmark
+from hub.models import BRANCH, TAG, Discussion, Ref
+from hub.names import check_path
+from hub.publish import Header, Published
+from hub.services import Services
+
+router = APIRouter()
+MODEL = "/api/models/{ns}/{name}"
+SPOOL_IN_MEMORY = 1 << 20
+COMMIT_THREADS = 16
+HISTORY_PAGE = 100
+
+
+def _true(value: str) -> bool:
+    return value.lower() in {"true", "1"}
+
+
+# --- preupload and commit ------------------------------------------------------------------------------------------
+
+
+@router.post("/api/validate-yaml")
+def validate_yaml(body: wire.YamlBody) -> JSONResponse:
+    """Look at a model card before it is pushed: errors stop the push, warnings are shown to whoever pushes."""
+    errors, warnings = inspection.validate(body.content)
+    answer = {"errors": [{"message": error} for error in errors], "warnings": [{"message": warning} for warning in warnings]}
+    return JSONResponse(answer, 400 if errors else 200)
+
+
+@router.post(MODEL + "/preupload/{rev}")
+def preupload(body: wire.PreuploadBody, hub: Hub, place: WritableRepo) -> JSONResponse:
+    """Which files go inline and which through LFS or Xet, and which are there already."""
+    commit = place.at_revision()
+    with hub.database.read() as session:
+        lfs = publish.lfs_rules_at(session, hub.manifests, hub.store, commit)
+        entries = hub.manifests.load(session, commit.manifest_id).entries
+    ignored = ignore_rules(body.git_ignore or "")
+    files = []
+    for file in body.files:
+        pointed = file.size > 0 and (lfs.match(check_path(file.path)) or file.size > hub.settings.max_inline_bytes)
+        present = entries.get(file.path)
+        known = present if present and present.lfs == pointed else None
+        files.append(
+            {
+                "path": file.path,
+                "uploadMode": "lfs" if pointed else "regular",
+                "shouldIgnore": ignored.match(file.path),
+                "oid": (known.sha256 if pointed else known.oid) if known else None,
+            }
+        )
+    return JSONResponse({"files": files, "commitOid": commit.oid})
+
+
+@router.post(MODEL + "/commit/{rev}")
+async def commit(request: Request, hub: Hub, place: WritableRepo, create_pr: str = "") -> JSONResponse:
+    """Publish a commit. The body is spooled, never held, and read a line at a time."""
+    place.at_revision()
+    pull = _true(create_pr)
+    async with _spooled(request, hub) as (body, digest):
+        digest.update(f"{place.viewer.user_id} {place.revision} {pull}".encode())
+        conflicts = hub.publisher.conflicts
+        published = await _in_commit_thread(request, lambda: _publish(hub, place, body, digest.hexdigest(), pull=pull))
+    request.app.state.metrics.conflicts.inc(max(hub.publisher.conflicts - conflicts, 0))
+    return JSONResponse(
+        wire.committed(hub.settings.url, place.full_name, published.commit, published.pull), headers={"X-Repo-Commit": published.commit}
+    )
+
+
+@asynccontextmanager
+async def _spooled(request: Request, hub: Services) -> "AsyncIterator[tuple[BinaryIO, hashlib._Hash]]":
+    digest = hashlib.sha256()
+    with tempfile.SpooledTemporaryFile(SPOOL_IN_MEMORY, dir=hub.settings.scratch_folder) as spool:
+        async for piece in request.stream():
+            digest.update(piece)
+            spool.write(piece)
+        spool.seek(0)
+        yield spool, digest  # type: ignore[misc]  # SpooledTemporaryFile is a BinaryIO in all but name
+
+
+async def _in_commit_thread(request: Request, work: Callable[[], Published]) -> Published:
+    """In one of a few threads of their own, so that commits waiting for a turn do not starve everybody else."""
+    limiter: anyio.CapacityLimiter = request.app.state.commit_threads
+    if limiter.statistics().tasks_waiting >= services(request).settings.max_waiting_commits:
+        raise Busy("Too many commits are waiting. Try again in a moment.")
+    return await anyio.to_thread.run_sync(work, limiter=limiter)
+
+
+def _publish(hub: Services, place: Place, body: BinaryIO, digest: str, *, pull: bool) -> Published:
+    lines = wire.read_commit(body, hub.settings)
+    header = next(lines)
+    if not isinstance(header, Header):
+        raise BadRequest("The first line of a commit must be its header.")
+    operations = (line for line in lines if not isinstance(line, Header))
+    return hub.publisher.publish(place, header, operations, digest=digest, pull=pull)
+
+
+# --- branches, tags, history ---------------------------------------------------------------------------------------
+
+
+@router.get(MODEL + "/refs")
+def refs(hub: Hub, place: SeenRepo, include_prs: str = "") -> JSONResponse:
+    """Branches, tags and, when asked, pull requests."""
+    with hub.database.read() as session:
+        return JSONResponse(wire.refs(revisions.refs(session, place.repo_id), pulls=_true(include_prs)))
+
+
+@router.post(MODEL + "/branch/{branch}")
+def create_branch(branch: str, hub: Hub, place: WritableRepo, body: wire.BranchBody | None = None) -> Response:
+    """Make a branch, at the head of main or at a starting point."""
+    start = (body.starting_point if body else None) or DEFAULT_BRANCH
+    with changing(hub, place) as (session, now):
+        revisions.create_ref(session, now, BRANCH, unmark(branch), revisions.commit_at(session, now.repo_id, start).oid)
+    return wire.ok()
+
+
+@router.delete(MODEL + "/branch/{branch}")
+def delete_branch(branch: str, hub: Hub, place: WritableRepo) -> Response:
+    """Remove a branch."""
+    with changing(hub, place) as (session, now):
+        revisions.delete_ref(session, now, BRANCH, unmark(branch))
+    return wire.ok()
+
+
+@router.post(MODEL + "/tag/{rev}")
+def create_tag(body: wire.TagBody, hub: Hub, place: WritableRepo) -> Response:
+    """Tag a revision."""
+    commit = place.at_revision()
+    with changing(hub, place) as (session, now):
+        revisions.create_ref(session, now, TAG, body.tag, commit.oid, body.message)
+    return wire.ok()
+
+
+@router.delete(MODEL + "/tag/{tag}")
+def delete_tag(tag: str, hub: Hub, place: WritableRepo) -> Response:
+    """Remove a tag."""
+    with changing(hub, place) as (session, now):
+        revisions.delete_ref(session, now, TAG, unmark(tag))
+    return wire.ok()
+
+
+@router.get(MODEL + "/commits/{rev}")
+def commits(
+    request: Request, hub: Hub, place: SeenRepo, limit: Annotated[int, Query(ge=1)] = HISTORY_PAGE, cursor: str = ""
+) -> JSONResponse:
+    """A revision's history, newest first. The cursor is the commit that the page begins with."""
+    formatted = "formatted" in {*request.query_params.getlist("expand"), *request.query_params.getlist("expand[]")}
+    size = min(limit, 1_000)
+    with hub.database.read() as session:
+        start = revisions.commit_at(session, place.repo_id, cursor) if cursor else place.at_revision()
+        found = revisions.history(session, start, size + 1)
+    headers = {}
+    if len(found) > size:
+        given = [(key, value) for key, value in request.query_params.multi_items() if key != "cursor"]
+        address = f"{hub.settings.url}{request.scope['raw_path'].decode()}?{urlencode([*given, ('cursor', found[size].oid)])}"
+        headers = dict(wire.next_link(address))
+    return JSONResponse([wire.commit_item(item, formatted=formatted) for item in found[:size]], headers=headers)
+
+
+@router.post(MODEL + "/super-squash/{rev}")
+def super_squash(hub: Hub, place: WritableRepo, body: wire.SquashBody | None = None) -> Response:
+    """Replace a branch's history by one commit."""
+    message = (body or wire.SquashBody()).message or wire.SquashBody().message
+    with changing(hub, place) as (session, now):
+        revisions.super_squash(session, now, place.revision, message, hub.manifests)
+    return wire.ok()
+
+
+# --- discussions: as much as pull requests need --------------------------------------------------------------------
+
+
+@router.get(MODEL + "/discussions")
+def discussions(hub: Hub, place: SeenRepo, p: int = 0, status: str = "", type: str = "", author: str = "") -> JSONResponse:
+    """Discussions and pull requests, newest first."""
+    owner = place.full_name.split("/")[0]
+    statement = sa.select(Discussion).where(Discussion.repo_id == place.repo_id).order_by(Discussion.num.desc())
+    if status in {"open", "closed"}:
+        statement = statement.where(Discussion.status.in_(("open", "draft")) == (status == "open"))
+    if type in {"pull_request", "discussion"}:
+        statement = statement.where(Discussion.is_pull == (type == "pull_request"))
+    if author:
+        statement = statement.where(Discussion.author == author)
+    with hub.database.read() as session:
+        found = session.scalars(statement).all()
+    items = [
+        wire.discussion_item(item, place.full_name, owner=item.author == owner) for item in found[p * HISTORY_PAGE : (p + 1) * HISTORY_PAGE]
+    ]
+    return JSONResponse(
+        {
+            "count": len(found),
+            "start": p * HISTORY_PAGE,
+            "discussions": items,
+            "numClosedDiscussions": sum(item.status != "open" for item in found),
+        }
+    )
+
+
+@router.post(MODEL + "/discussions")
+def open_discussion(body: wire.DiscussionBody, hub: Hub, place: WritableRepo) -> JSONResponse:
+    """Open a discussion, or an empty pull request on main that commits are then pushed to."""
+    with changing(hub, place) as (session, now):
+        base = revisions.commit_at(session, now.repo_id, DEFAULT_BRANCH).oid if body.pull_request else None
+        number = publish.open_discussion(session, now, body.title, body.description, base=base)
+        if base is not None:
+            session.add(Ref(repo_id=now.repo_id, name=f"refs/pr/{number}", kind="pull", target=base))
+    return JSONResponse(
+        {
+            "num": number,
+            "title": body.title,
+            "pullRequest": body.pull_request,
+            "url": f"{hub.settings.url}/{place.full_name}/discussions/{number}",
+        }
+    )
+
+
+@router.get(MODEL + "/discussions/{num}")
+def discussion(num: int, hub: Hub, place: SeenRepo) -> JSONResponse:
+    """One discussion with its events."""
+    with hub.database.read() as session:
+        found = session.get(Discussion, (place.repo_id, num))
+    if found is None:
+        raise NotFound(f"{place.full_name} has no discussion {num}.")
+    return JSONResponse(wire.discussion_details(found, place.full_name))

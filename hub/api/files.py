@@ -1,0 +1,256 @@
+"""Bytes out: ``resolve`` and ``raw``, and what is where: tree and paths-info."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping
+from typing import Annotated, BinaryIO
+from urllib.parse import quote, unquote, urlencode
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from hub import revisions
+from hub.access import Action, Commitish, Place
+from hub.api import wire
+from hub.blobs import blob_key
+from hub.deps import Hub, SeenRepo, locate, services
+from hub.errors import BadRequest, EntryNotFound, RangeNotSatisfiable
+from hub.git import Entry, lfs_pointer
+from hub.guard import unmark
+from hub.publish import TEXT_ROW_BYTES, read_text
+from hub.revisions import Tree
+from hub.services import Services
+
+router = APIRouter()
+MODEL = "/api/models/{ns}/{name}"
+TREE_PAGE, TREE_PAGE_EXPANDED = 1_000, 50
+PIECE = 1 << 20
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+SANDBOX = "default-src 'none'; sandbox"
+TEXT_SUFFIXES = {"md", "txt", "json", "yaml", "yml", "py", "cfg", "toml", "csv", "jinja", "gitattributes", "gitignore"}
+
+
+# --- resolve and raw -----------------------------------------------------------------------------------------------
+
+
+async def resolve(request: Request) -> Response:
+    """The bytes of a file at a revision; GET counts as a download, HEAD tells the same without bytes."""
+    hub = services(request)
+    place = await locate(request, Action.READ)
+    commit = place.at_revision()
+    tree = await _tree(hub, commit)
+    path = unmark(request.path_params["path"])
+    entry = revisions.file_at(tree, path, commit)
+    headers = _file_headers(place, commit, path, entry, pinned=place.ref is None)
+    if request.method == "GET" and "range" not in request.headers:
+        hub.tally.downloaded(place.repo_id)
+    if f'"{headers["ETag"]}"' == request.headers.get("if-none-match") or headers["ETag"] == request.headers.get("if-none-match"):
+        return Response(status_code=304, headers=headers)
+    url = hub.store.redirect_url(blob_key(entry.sha256), filename=path.rsplit("/", 1)[-1], private=place.private) if entry.lfs else None
+    if url is not None:
+        return RedirectResponse(url, 302, headers | {"Cache-Control": "no-store"})
+    return await send_blob(hub, request, entry.sha256, entry.size, headers)
+
+
+async def raw(request: Request) -> Response:
+    """A file as git keeps it: of an LFS file, the pointer."""
+    hub = services(request)
+    place = await locate(request, Action.READ)
+    commit = place.at_revision()
+    path = unmark(request.path_params["path"])
+    entry = revisions.file_at(await _tree(hub, commit), path, commit)
+    headers = _file_headers(place, commit, path, entry, pinned=place.ref is None)
+    if not entry.lfs:
+        return await send_blob(hub, request, entry.sha256, entry.size, headers | {"Content-Type": "text/plain; charset=utf-8"})
+    return _part(
+        lfs_pointer(entry.sha256, entry.size), request, headers | {"ETag": f'"{entry.oid}"', "Content-Type": "text/plain; charset=utf-8"}
+    )
+
+
+async def _tree(hub: Services, commit: Commitish) -> Tree:
+    cached = hub.manifests.cached(commit.manifest_id)
+    if cached is not None:
+        return cached
+    return await hub.hot.run(lambda session: hub.manifests.load(session, commit.manifest_id))
+
+
+def _file_headers(place: Place, commit: Commitish, path: str, entry: Entry, *, pinned: bool) -> dict[str, str]:
+    etag = f'"{entry.sha256 if entry.lfs else entry.oid}"'
+    headers = {
+        "ETag": etag,
+        "X-Repo-Commit": commit.oid,
+        "Accept-Ranges": "bytes",
+        "Content-Disposition": disposition(path.rsplit("/", 1)[-1]),
+        "Content-Security-Policy": SANDBOX,
+        "Content-Type": _media_type(path, entry),
+        "Cache-Control": _cache_control(place, pinned=pinned),
+    }
+    if entry.lfs:
+        headers |= {"X-Linked-ETag": etag, "X-Linked-Size": str(entry.size)}
+    return headers
+
+
+def _cache_control(place: Place, *, pinned: bool) -> str:
+    if place.private or place.gated:
+        return "private, no-cache"
+    return "public, max-age=31536000, immutable" if pinned else "no-cache"
+
+
+def _media_type(path: str, entry: Entry) -> str:
+    readable = not entry.lfs and path.rsplit(".", 1)[-1].lower() in TEXT_SUFFIXES
+    return "text/plain; charset=utf-8" if readable else "application/octet-stream"
+
+
+def disposition(filename: str) -> str:
+    """A Content-Disposition that makes browsers save a file under its own name, whatever characters it has."""
+    plain = re.sub(r'[^\x20-\x7e]|["\\%]', "_", filename)
+    return f"attachment; filename*=UTF-8''{quote(filename, safe='')}; filename=\"{plain}\""
+
+
+async def send_blob(hub: Services, request: Request, sha256: str, size: int, headers: Mapping[str, str]) -> Response:
+    """The bytes of a blob that the caller has reached through a repository, or the part that a Range header asks for."""
+    if size <= TEXT_ROW_BYTES:
+        text = await hub.hot.run(lambda session: read_text(session, sha256))
+        if text is not None:
+            return _part(text, request, headers)
+    start, end = _range(request.headers.get("range"), size)
+    file = await asyncio.to_thread(_open, hub, sha256, start)
+    return _FileResponse(file, start, end, size, headers)
+
+
+def _open(hub: Services, sha256: str, start: int) -> BinaryIO:
+    file = hub.store.open(blob_key(sha256))
+    file.seek(start)
+    return file
+
+
+def _part(content: bytes, request: Request, headers: Mapping[str, str]) -> Response:
+    start, end = _range(request.headers.get("range"), len(content))
+    if (start, end) == (0, len(content)):
+        return Response(content, headers=dict(headers))
+    return Response(content[start:end], 206, {**headers, "Content-Range": f"bytes {start}-{end - 1}/{len(content)}"})
+
+
+def _range(header: str | None, size: int) -> tuple[int, int]:
+    """The part [start, end) that a Range header asks for; several ranges or none mean the whole. Raises RangeNotSatisfiable."""
+    match = _RANGE.fullmatch(header) if header else None
+    if match is None or match.groups() == ("", ""):
+        return 0, size
+    first, last = match.groups()
+    if not first:
+        start, end = max(size - int(last), 0), size
+    else:
+        start, end = int(first), min(int(last) + 1, size) if last else size
+    if last and first and int(last) < int(first):
+        return 0, size
+    if start >= size:
+        raise RangeNotSatisfiable(size)
+    return start, end
+
+
+class _FileResponse(Response):
+    """A part of a stored file, sent in pieces of 1 MiB; the file is closed at the end, come what may."""
+
+    def __init__(self, file: BinaryIO, start: int, end: int, size: int, headers: Mapping[str, str]) -> None:
+        whole = (start, end) == (0, size)
+        extra = {} if whole else {"Content-Range": f"bytes {start}-{end - 1}/{size}"}
+        super().__init__(None, 200 if whole else 206, {**headers, **extra})
+        self.headers["content-length"] = str(end - start)
+        self._file, self._left = file, end - start
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send headers, then the bytes."""
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            if scope["method"] != "HEAD":
+                async for piece in self._pieces():
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            self._file.close()
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        while self._left > 0:
+            piece = await asyncio.to_thread(self._file.read, min(PIECE, self._left))
+            if not piece:
+                raise OSError("a stored file is shorter than its row says; the connection is cut so that nobody takes it for whole")
+            self._left -= len(piece)
+            yield piece
+
+
+# --- tree and paths-info -------------------------------------------------------------------------------------------
+
+
+@router.get(MODEL + "/tree/{rev}")
+@router.get(MODEL + "/tree/{rev}/{path:path}")
+async def tree(
+    request: Request,
+    hub: Hub,
+    path: str = "",
+    recursive: str = "",
+    expand: str = "",
+    cursor: str = "",
+    limit: Annotated[int | None, Query(ge=1)] = None,
+) -> JSONResponse:
+    """The files and folders of a revision, or of a folder in it."""
+    place = await locate(request, Action.SEE)
+    commit = place.at_revision()
+    listing = await _tree(hub, commit)
+    expanded = _true(expand)
+    most = TREE_PAGE_EXPANDED if expanded else TREE_PAGE
+    paths = _below(listing, unmark(path).strip("/"), commit, recursive=_true(recursive))
+    page, rest = _page(paths, unquote(cursor), min(limit or most, most))
+    last = await _last_commits(hub, commit, page) if expanded else {}
+    headers = dict(wire.commit_headers(commit))
+    if rest:
+        address = f"{hub.settings.url}{request.scope['raw_path'].decode()}"
+        given = [(key, value) for key, value in request.query_params.multi_items() if key != "cursor"]
+        headers |= wire.next_link(f"{address}?{urlencode([*given, ('cursor', page[-1])])}")
+    return JSONResponse([wire.tree_item(item, listing, last.get(item), expand=expanded) for item in page], headers=headers)
+
+
+def _true(value: str) -> bool:
+    return value.lower() in {"true", "1"}
+
+
+def _below(listing: Tree, folder: str, commit: Commitish, *, recursive: bool) -> list[str]:
+    try:
+        return listing.below(folder, recursive=recursive)
+    except KeyError:
+        raise EntryNotFound(f"There is no folder {folder!r} at revision {commit.oid}.", commit=commit.oid) from None
+
+
+def _page(paths: list[str], after: str, size: int) -> tuple[list[str], bool]:
+    rest = [path for path in paths if path > after] if after else paths
+    return rest[:size], len(rest) > size
+
+
+async def _last_commits(hub: Services, commit: Commitish, paths: list[str]) -> Mapping[str, revisions.Commit]:
+    def read() -> Mapping[str, revisions.Commit]:
+        with hub.database.read() as session:
+            return revisions.last_commits(session, commit, paths)
+
+    return await asyncio.to_thread(read)
+
+
+@router.post(MODEL + "/paths-info/{rev}")
+async def paths_info(request: Request, hub: Hub, place: SeenRepo) -> JSONResponse:
+    """The files and folders of the given names; names that are not there are left out. Form-encoded and JSON bodies."""
+    commit = place.at_revision()
+    wanted, expanded = await _wanted(request)
+    listing = await _tree(hub, commit)
+    present = [path for path in wanted if path in listing.entries or (path and path in listing.folders)]
+    last = await _last_commits(hub, commit, present) if expanded else {}
+    items = [wire.tree_item(path, listing, last.get(path), expand=expanded) for path in present]
+    return JSONResponse(items, headers=dict(wire.commit_headers(commit)))
+
+
+async def _wanted(request: Request) -> tuple[list[str], bool]:
+    if request.headers.get("content-type", "").startswith("application/json"):
+        body = await request.json()
+        if not isinstance(body, dict) or not isinstance(body.get("paths", []), list):
+            raise BadRequest('The body must be an object with a list: {"paths": ["a.txt"]}.')
+        return [str(path).strip("/") for path in body.get("paths", [])], bool(body.get("expand"))
+    form = await request.form(max_fields=2_000)
+    return [str(path).strip("/") for path in form.getlist("paths")], _true(str(form.get("expand", "")))

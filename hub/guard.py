@@ -1,0 +1,149 @@
+"""What every request passes before a handler sees it: clean paths, bounded bodies, a request id, and the meters.
+
+Paths are taken from ``raw_path``: clients send ``refs%2Fpr%2F1`` or ``dev%2Fx`` as one segment, and the server's decoded
+path has lost the difference. Here each segment is decoded once, and a slash inside a segment becomes MARK, a control
+character that no name may hold; ``unmark`` turns it back.
+"""
+
+import re
+import secrets
+import time
+from collections.abc import Callable, MutableMapping
+from typing import Any
+from urllib.parse import unquote
+
+import structlog
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hub.errors import BadRequest, TooLarge
+from hub.metrics import Metrics
+from hub.settings import MIB, Settings
+
+MARK = "\x1f"
+MAX_PATH_BYTES = 8 << 10
+XORB_BODY = 66 * MIB
+CLIENT_WENT_AWAY = 499
+_BAD = re.compile(r"[\x00-\x1f\x7f\ufffd]")
+_REVISION = r"(?:resolve|raw|tree|revision|commits|preupload|commit|paths-info|xet-write-token|super-squash)"
+_BARE_REF = re.compile(rf"((?:/api/models)?/[^/]+/[^/]+/{_REVISION})/(refs)/(pr|heads|tags|convert)/([^/]+)(.*)")
+_COMMIT = re.compile(r"/api/models/[^/]+/[^/]+/commit/[^/]+")
+
+log = structlog.get_logger()
+
+
+def unmark(segment: str) -> str:
+    """A path parameter with the slashes that were sent as %2F."""
+    return segment.replace(MARK, "/")
+
+
+def clean_path(raw: bytes) -> str:
+    """The path to route by. Raises BadRequest for bytes that are no path."""
+    if len(raw) > MAX_PATH_BYTES:
+        raise BadRequest(f"The address is longer than {MAX_PATH_BYTES} bytes.")
+    try:
+        text = raw.decode("ascii")
+        if "%" not in text:
+            path = text
+        else:
+            path = "/".join(unquote(segment, errors="strict").replace("/", MARK) for segment in text.split("/"))
+    except UnicodeDecodeError as error:
+        raise BadRequest("The address is not percent-encoded UTF-8.") from error
+    if _BAD.search(path.replace(MARK, "")):
+        raise BadRequest("The address holds control characters.")
+    return _join_bare_ref(path) if "/refs/" in path else path
+
+
+def _join_bare_ref(path: str) -> str:
+    match = _BARE_REF.fullmatch(path)
+    if match is None:
+        return path
+    start, *ref, rest = match.groups()
+    return f"{start}/{MARK.join(ref)}{rest}"
+
+
+class Guard:
+    """The outermost middleware."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, dress: Callable[[Scope, Exception], ASGIApp]) -> None:
+        self._app = app
+        self._settings = settings
+        self._metrics = metrics
+        self._dress = dress
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One ASGI call."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, receive, send, self._body_limit(scope))
+        try:
+            scope["path"] = clean_path(scope["raw_path"])
+            exchange.check_length()
+            await self._app(scope, exchange.receive, exchange.send)
+        except ClientDisconnect:
+            exchange.status = CLIENT_WENT_AWAY
+        except Exception as error:
+            if exchange.answering:
+                raise
+            await self._dress(scope, error)(scope, exchange.receive, exchange.send)
+        finally:
+            self._record(scope, exchange)
+
+    def _body_limit(self, scope: Scope) -> int:
+        path, method = scope["raw_path"].decode("latin-1"), scope["method"]
+        if method == "PUT" and path.startswith("/api/lfs/"):
+            return self._settings.max_lfs_bytes
+        if path.startswith("/cas/"):
+            return XORB_BODY
+        if method == "POST" and _COMMIT.fullmatch(path):
+            return self._settings.max_commit_bytes
+        if path == "/api/validate-yaml":
+            return self._settings.max_card_bytes * 2
+        return self._settings.max_json_bytes
+
+    def _record(self, scope: Scope, exchange: "_Exchange") -> None:
+        seconds = time.perf_counter() - exchange.started
+        route = getattr(scope.get("route"), "path", "unknown")
+        self._metrics.request(scope["method"], route, exchange.status, seconds, exchange.bytes_in, exchange.bytes_out)
+        if self._settings.access_log:
+            fields = {"method": scope["method"], "route": route, "status": exchange.status, "ms": round(seconds * 1000, 1)}
+            log.info("request", **fields, bytes_in=exchange.bytes_in, bytes_out=exchange.bytes_out, request_id=exchange.request_id)
+
+
+class _Exchange:
+    """One request and its answer: counts, the limit of the body, the headers that every answer has."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
+        self._receive, self._send, self._limit, self._scope = receive, send, limit, scope
+        self.started = time.perf_counter()
+        self.bytes_in = self.bytes_out = 0
+        self.status = 500
+        self.answering = False
+        self.request_id = scope.setdefault("state", {})["request_id"] = secrets.token_hex(8)
+
+    def check_length(self) -> None:
+        """Refuse a body by its announced length, before a byte of it is read."""
+        for name, value in self._scope["headers"]:
+            if name == b"content-length" and value.isdigit() and int(value) > self._limit:
+                raise self._too_large()
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(f"The request's body is larger than {self._limit} bytes, which is as much as this address takes.")
+
+    async def receive(self) -> Message:
+        """The next message of the body, counted."""
+        message = await self._receive()
+        self.bytes_in += len(message.get("body", b""))
+        if self.bytes_in > self._limit:
+            raise self._too_large()
+        return message
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        """The next message of the answer, counted; the first one gets our headers."""
+        if message["type"] == "http.response.start":
+            self.status, self.answering = message["status"], True
+            message["headers"] = [*message["headers"], (b"x-request-id", self.request_id.encode()), (b"x-content-type-options", b"nosniff")]
+        else:
+            self.bytes_out += len(message.get("body", b""))
+        await self._send(message)

@@ -1,0 +1,319 @@
+"""History: manifests, commits, branches and tags."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from hub.access import DEFAULT_BRANCH, Commitish, Place
+from hub.db import ReadSession, WriteSession, insert_into, now_ms
+from hub.errors import BadRequest, Conflict, EntryNotFound, RevisionNotFound
+from hub.git import Entry, commit_oid, tree_oids
+from hub.models import BRANCH, PULL, Commit, Link, Manifest, Ref, Repo
+from hub.names import check_revision_name
+
+CACHED_ENTRIES = 200_000
+Rows = list[list[str | int]]
+
+
+class Tree:
+    """The files of a commit. Never changes, so it may be kept for as long as there is room."""
+
+    def __init__(self, entries: Mapping[str, Entry]) -> None:
+        self.entries = entries
+
+    @classmethod
+    def unpack(cls, rows: Rows) -> "Tree":
+        """From the rows of a Manifest."""
+        return cls({str(path): Entry(str(oid), int(size), str(sha256), bool(lfs)) for path, oid, size, sha256, lfs in rows})
+
+    def pack(self) -> Rows:
+        """The rows of a Manifest."""
+        return [[path, entry.oid, entry.size, entry.sha256, int(entry.lfs)] for path, entry in sorted(self.entries.items())]
+
+    @cached_property
+    def folders(self) -> Mapping[str, str]:
+        """The git tree id of every folder; the root is ``""``."""
+        return tree_oids(self.entries)
+
+    @cached_property
+    def sorted_paths(self) -> Sequence[str]:
+        """Every file's path, in order."""
+        return sorted(self.entries)
+
+    def below(self, folder: str, *, recursive: bool) -> list[str]:
+        """Paths of the files and folders in ``folder`` ("" is the root), in order. Raises KeyError when there is no such folder."""
+        self.folders[folder]
+        start = f"{folder}/" if folder else ""
+        paths = [path for path in (*self.folders, *self.entries) if path and path.startswith(start)]
+        return sorted(path for path in paths if recursive or "/" not in path[len(start) :])
+
+
+class Manifests:
+    """Trees by manifest id, the recently used ones kept in memory, bounded by the number of their entries."""
+
+    def __init__(self, room: int = CACHED_ENTRIES) -> None:
+        self._trees: OrderedDict[int, Tree] = OrderedDict()
+        self._room = room
+        self._used = 0
+        self._lock = threading.Lock()
+
+    def cached(self, manifest_id: int) -> Tree | None:
+        """The tree, if it is in memory."""
+        with self._lock:
+            tree = self._trees.get(manifest_id)
+            if tree is not None:
+                self._trees.move_to_end(manifest_id)
+            return tree
+
+    def load(self, session: ReadSession, manifest_id: int) -> Tree:
+        """The tree, from memory or from the database."""
+        tree = self.cached(manifest_id)
+        if tree is None:
+            rows = session.scalar(sa.select(Manifest.entries).where(Manifest.id == manifest_id))
+            tree = Tree.unpack(rows)
+            self._keep(manifest_id, tree)
+        return tree
+
+    def _keep(self, manifest_id: int, tree: Tree) -> None:
+        with self._lock:
+            if manifest_id in self._trees:
+                return
+            self._trees[manifest_id] = tree
+            self._used += len(tree.entries) + 1
+            while self._used > self._room and len(self._trees) > 1:
+                _, dropped = self._trees.popitem(last=False)
+                self._used -= len(dropped.entries) + 1
+
+
+def file_at(tree: Tree, path: str, commit: Commitish) -> Entry:
+    """The entry of a file. Raises EntryNotFound with the commit, for the client's negative cache."""
+    entry = tree.entries.get(path)
+    if entry is None:
+        raise EntryNotFound(f"There is no file {path!r} at revision {commit.oid}.", commit=commit.oid)
+    return entry
+
+
+def save_tree(session: WriteSession, repo_id: int, tree: Tree) -> int:
+    """The id of the manifest of ``tree`` in this repository, made when it is new."""
+    known = sa.select(Manifest.id).where(Manifest.repo_id == repo_id, Manifest.tree == tree.folders[""])
+    found = session.scalar(known)
+    if found is not None:
+        return found
+    statement = insert_into(session, Manifest).values(repo_id=repo_id, tree=tree.folders[""], entries=tree.pack())
+    session.execute(statement.on_conflict_do_nothing())
+    return session.scalars(known).one()
+
+
+def new_commit(
+    repo_id: int,
+    tree: Tree,
+    *,
+    parent: str | None,
+    author_id: int | None,
+    author: str,
+    title: str,
+    description: str = "",
+    changes: Iterable[str] = (),
+) -> Commit:
+    """A commit with the id that git gives it; its manifest is attached when it is saved."""
+    created = now_ms()
+    message = f"{title}\n\n{description}\n" if description else f"{title}\n"
+    oid = commit_oid(
+        tree=tree.folders[""],
+        parents=[parent] if parent else [],
+        author=author,
+        email=noreply(author),
+        when=created // 1000,
+        message=message,
+    )
+    return Commit(
+        repo_id=repo_id,
+        oid=oid,
+        parent=parent,
+        author_id=author_id,
+        author=author,
+        title=title,
+        description=description,
+        created_at=created,
+        changes=sorted(changes),
+    )
+
+
+def noreply(author: str) -> str:
+    """The address that commits carry; no mail is ever sent there."""
+    return f"{author}@users.noreply.adapterhub"
+
+
+def save_commit(session: WriteSession, commit: Commit, tree: Tree) -> None:
+    """Write commit and manifest. The same commit twice (same second, same everything) is one."""
+    known = session.scalar(sa.select(Commit.id).where(Commit.repo_id == commit.repo_id, Commit.oid == commit.oid))
+    if known is None:
+        commit.manifest_id = save_tree(session, commit.repo_id, tree)
+        session.add(commit)
+        session.flush()
+
+
+def move_ref(session: WriteSession, repo_id: int, name: str, *, old: str, new: str) -> bool:
+    """Compare and set: whether ``name`` pointed to ``old`` and now points to ``new``."""
+    statement = sa.update(Ref).where(Ref.repo_id == repo_id, Ref.name == name, Ref.target == old)
+    return session.execute(statement.values(target=new)).rowcount == 1  # type: ignore[attr-defined]
+
+
+def refs(session: ReadSession, repo_id: int) -> Sequence[Ref]:
+    """Every branch, tag and pull request, the default branch first."""
+    found = session.scalars(sa.select(Ref).where(Ref.repo_id == repo_id).order_by(Ref.created_at, Ref.name)).all()
+    return sorted(found, key=lambda ref: ref.name != DEFAULT_BRANCH)
+
+
+def create_ref(session: WriteSession, place: Place, kind: str, name: str, target: str, message: str = "") -> None:
+    """Make a branch or tag. Raises Conflict when the name is in use, BadRequest when it may not be one."""
+    _insert_ref(session, Ref(repo_id=place.repo_id, kind=kind, name=check_revision_name(name), target=target, message=message))
+
+
+def _insert_ref(session: WriteSession, ref: Ref) -> None:
+    taken = session.get(Ref, (ref.repo_id, ref.name))
+    if taken is not None:
+        raise Conflict(f"Reference already exists: there is a {taken.kind} called {ref.name}.")
+    try:
+        with session.begin_nested():
+            session.add(ref)
+    except IntegrityError as error:
+        raise Conflict(f"Reference already exists: {ref.name}.") from error
+
+
+def delete_ref(session: WriteSession, place: Place, kind: str, name: str) -> None:
+    """Remove a branch or tag; its commits stay reachable by id until gc. Raises RevisionNotFound, or BadRequest for the default branch."""
+    if name == DEFAULT_BRANCH:
+        raise BadRequest(f"The default branch {DEFAULT_BRANCH} cannot be deleted.")
+    ref = session.get(Ref, (place.repo_id, name))
+    if ref is None or ref.kind != kind:
+        raise RevisionNotFound(name)
+    session.delete(ref)
+
+
+def commit_at(session: ReadSession, repo_id: int, revision: str) -> Commitish:
+    """The commit of a branch, a tag, a pull request or an id of this repository. Raises RevisionNotFound."""
+    name = DEFAULT_BRANCH if revision == "HEAD" else revision
+    target = session.scalar(sa.select(Ref.target).where(Ref.repo_id == repo_id, Ref.name == name)) or name
+    statement = sa.select(Commit.oid, Commit.manifest_id, Commit.created_at).where(Commit.repo_id == repo_id, Commit.oid == target)
+    row = session.execute(statement).one_or_none()
+    if row is None:
+        raise RevisionNotFound(revision)
+    return Commitish(repo_id, *row)
+
+
+def history(session: ReadSession, commit: Commitish, limit: int) -> Sequence[Commit]:
+    """``commit`` and its ancestors, newest first, at most ``limit``."""
+    chain = (
+        sa.select(Commit.id, Commit.parent, sa.literal(1).label("depth"))
+        .where(Commit.repo_id == commit.repo_id, Commit.oid == commit.oid)
+        .cte(recursive=True)
+    )
+    parents = sa.select(Commit.id, Commit.parent, chain.c.depth + 1)
+    chain = chain.union_all(parents.where(Commit.repo_id == commit.repo_id, Commit.oid == chain.c.parent, chain.c.depth < limit))
+    return session.scalars(sa.select(Commit).join(chain, chain.c.id == Commit.id).order_by(chain.c.depth)).all()
+
+
+def walk(session: ReadSession, commit: Commitish, page: int = 200) -> Iterator[Commit]:
+    """``commit`` and all its ancestors, newest first, read a page at a time."""
+    at: Commitish | None = commit
+    while at is not None:
+        commits = history(session, at, page)
+        yield from commits
+        parent = commits[-1].parent if commits else None
+        at = Commitish(commit.repo_id, parent, 0, 0) if parent else None
+
+
+def last_commits(session: ReadSession, commit: Commitish, paths: Iterable[str]) -> dict[str, Commit]:
+    """For each file or folder the newest commit that touched it."""
+    missing, found = set(paths), dict[str, Commit]()
+    for ancestor in walk(session, commit):
+        touched = set(_with_folders(ancestor.changes)) & missing
+        found |= dict.fromkeys(touched, ancestor)
+        missing -= touched
+        if not missing:
+            break
+    return found
+
+
+def _with_folders(paths: Iterable[str]) -> Iterator[str]:
+    for path in paths:
+        yield path
+        while "/" in path:
+            path = path.rsplit("/", 1)[0]
+            yield path
+
+
+def super_squash(session: WriteSession, place: Place, branch: str, message: str, manifests: Manifests) -> str:
+    """Replace the history of a branch by one commit without a parent; what no other branch or tag reaches is forgotten."""
+    ref = session.get(Ref, (place.repo_id, branch))
+    if ref is None or ref.kind not in {BRANCH, PULL}:
+        raise RevisionNotFound(branch)
+    head = commit_at(session, place.repo_id, branch)
+    tree = manifests.load(session, head.manifest_id)
+    viewer = place.viewer
+    commit = new_commit(place.repo_id, tree, parent=None, author_id=viewer.user_id, author=viewer.name, title=message, changes=tree.entries)
+    save_commit(session, commit, tree)
+    if not move_ref(session, place.repo_id, branch, old=head.oid, new=commit.oid):
+        raise Conflict("A commit has happened on this branch meanwhile. Please squash again.")
+    if branch == DEFAULT_BRANCH:
+        session.execute(sa.update(Repo).where(Repo.id == place.repo_id).values(head=commit.oid, updated_at=commit.created_at))
+    forget_unreachable(session, place.repo_id, before=now_ms() + 1)
+    return commit.oid
+
+
+def forget_unreachable(session: WriteSession, repo_id: int, *, before: int) -> int:
+    """Drop commits older than ``before`` (ms) that no branch, tag or pull request reaches, and the links that only they held."""
+    commits = {
+        oid: (parent, created)
+        for oid, parent, created in session.execute(
+            sa.select(Commit.oid, Commit.parent, Commit.created_at).where(Commit.repo_id == repo_id)
+        )
+    }
+    reached = _reached(commits, session.scalars(sa.select(Ref.target).where(Ref.repo_id == repo_id)))
+    dropped = [oid for oid, (_, created) in commits.items() if oid not in reached and created < before]
+    if not dropped:
+        return 0
+    for some in batched_list(dropped):
+        session.execute(sa.delete(Commit).where(Commit.repo_id == repo_id, Commit.oid.in_(some)))
+    used = sa.select(Commit.manifest_id).where(Commit.repo_id == repo_id)
+    session.execute(sa.delete(Manifest).where(Manifest.repo_id == repo_id, Manifest.id.not_in(used)))
+    _relink(session, repo_id)
+    return len(dropped)
+
+
+def _reached(commits: Mapping[str, tuple[str | None, int]], heads: Iterable[str]) -> set[str]:
+    reached = set[str]()
+    for head in heads:
+        at: str | None = head
+        while at in commits and at not in reached:
+            reached.add(at)
+            at = commits[at][0]
+    return reached
+
+
+def _relink(session: WriteSession, repo_id: int) -> None:
+    held = {str(row[3]) for rows in session.scalars(sa.select(Manifest.entries).where(Manifest.repo_id == repo_id)) for row in rows}
+    linked = session.scalars(sa.select(Link.sha256).where(Link.repo_id == repo_id)).all()
+    for some in batched_list([sha256 for sha256 in linked if sha256 not in held]):
+        session.execute(sa.delete(Link).where(Link.repo_id == repo_id, Link.sha256.in_(some)))
+    recount_storage(session, repo_id)
+
+
+def recount_storage(session: WriteSession, repo_id: int) -> None:
+    """Set a repository's used storage to the sum of the blobs that its commits hold."""
+    from_links = sa.text(
+        "UPDATE repo SET used_storage = (SELECT coalesce(sum(b.size), 0) FROM link l JOIN blob b ON b.sha256 = l.sha256 WHERE l.repo_id = repo.id) WHERE id = :id"
+    )
+    session.execute(from_links, {"id": repo_id})
+
+
+def batched_list(values: Iterable[str], size: int = 5_000) -> Iterator[list[str]]:
+    """Lists short enough to be the parameters of one statement on either database."""
+    values = list(values)
+    for start in range(0, len(values), size):
+        yield values[start : start + size]

@@ -1,0 +1,91 @@
+"""What a running hub consists of, built once from its settings and handed to the app, the handlers and the command line."""
+
+import secrets
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from hub.access import LOOK_UP, look_up
+from hub.accounts import Passwords
+from hub.blobs import BlobStore
+from hub.blobs.local import LocalStore
+from hub.db import Database, HotReads, Unusable
+from hub.models import Instance
+from hub.publish import Publisher
+from hub.revisions import Manifests
+from hub.settings import Settings
+from hub.tally import Tally
+from hub.uploads import Signer
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of one hub. ``epoch`` is the generation of its Xet address, ``uid`` tells this hub from every other."""
+
+    settings: Settings
+    database: Database
+    store: BlobStore
+    manifests: Manifests
+    publisher: Publisher
+    tally: Tally
+    hot: HotReads
+    signer: Signer
+    passwords: Passwords
+    uid: str
+    epoch: int
+
+    def close(self) -> None:
+        """Write what is still counted in memory and give every connection back."""
+        self.tally.flush()
+        self.hot.close()
+        self.database.close()
+
+
+def open_database(settings: Settings) -> Database:
+    """The database of the settings, its folder made. Raises Unusable."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    database = Database(settings.database)
+    database.check()
+    return database
+
+
+def open_store(settings: Settings) -> BlobStore:
+    """The blob store of the settings."""
+    return LocalStore(Path(settings.blob_folder))
+
+
+def open_services(settings: Settings) -> Services:
+    """Everything a hub needs to answer requests. The database must be migrated. Raises Unusable."""
+    database, store, manifests = open_database(settings), open_store(settings), Manifests()
+    instance = this_instance(database)
+    return Services(
+        settings=settings,
+        database=database,
+        store=store,
+        manifests=manifests,
+        publisher=Publisher(database, store, manifests),
+        tally=Tally(database),
+        hot=HotReads(database, look_up, LOOK_UP),
+        signer=Signer(instance.secret),
+        passwords=Passwords(),
+        uid=instance.uid,
+        epoch=instance.epoch,
+    )
+
+
+def this_instance(database: Database) -> Instance:
+    """The hub's own row. Raises Unusable when the database has none."""
+    with database.read() as session:
+        found = session.scalar(sa.select(Instance))
+    if found is None:
+        raise Unusable("The database has no hub in it yet. Run `adapterhub migrate`.")
+    return found
+
+
+def found_instance(database: Database) -> None:
+    """Make the hub's own row in a database that has none."""
+    with database.write() as session:
+        if session.scalar(sa.select(Instance.id)) is None:
+            session.add(Instance(id=1, uid=str(uuid.uuid4()), secret=secrets.token_bytes(32)))

@@ -1,0 +1,1 @@
+"""The real clients: their locked environments, and the programs that run inside them."""
