@@ -105,7 +105,7 @@ def visible_to(viewer: Viewer) -> sa.ColumnElement[bool]:
     alive = Repo.deleted_at.is_(None)
     if viewer.anonymous:
         return alive & Repo.private.is_(False)
-    mine = Repo.namespace_id.in_(sa.select(Member.namespace_id).where(Member.user_id == viewer.user_id))
+    mine: sa.ColumnElement[bool] = Repo.namespace_id.in_(sa.select(Member.namespace_id).where(Member.user_id == viewer.user_id))
     if viewer.token_namespace is not None:
         mine &= Repo.namespace_id == viewer.token_namespace
     if viewer.token_repo is not None:
@@ -157,7 +157,7 @@ def namespace_role(session: ReadSession, viewer: Viewer, namespace: Namespace) -
 LOOK_UP = ("credential", "slug", "revision")
 
 
-def look_up(given: sa.FromClause) -> sa.Select[Any]:
+def look_up(given: sa.FromClause) -> sa.Select[*tuple[Any, ...]]:
     """The one joined statement behind every request on a repository: who, what, which right, which commit.
 
     ``given`` holds the columns LOOK_UP. Unknown things come back as NULLs, so there is always one row.

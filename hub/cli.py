@@ -15,7 +15,7 @@ import click
 import sqlalchemy as sa
 from pydantic import ValidationError
 
-from hub import __version__, accounts, repos, schema, services, upkeep
+from hub import __version__, access, accounts, repos, schema, services, upkeep
 from hub.db import Database, Unusable
 from hub.errors import HubError
 from hub.models import Namespace
@@ -238,7 +238,7 @@ def org_add(name: str, owner: str) -> None:
 @org.command("member")
 @click.argument("name")
 @click.argument("user")
-@click.argument("role", type=click.Choice([*accounts.ROLES, "none"]))
+@click.argument("role", type=click.Choice([*access.ROLES, "none"]))
 def org_member(name: str, user: str, role: str) -> None:
     """Give USER a ROLE in the organisation NAME; none takes it away."""
     with _database() as database, database.write() as session:
@@ -258,7 +258,7 @@ def token() -> None:
 @click.option("--repo", help="Good for one repository only, as namespace/name.")
 @click.option("--expires-days", type=click.FloatRange(min=0, min_open=True), help="Days until it ends; without it, never.")
 @click.option("--name", "label", default="", help="A label to know it by.")
-def token_create(name: str, role: str, namespace: str | None, repo: str | None, expires_days: float | None, label: str) -> None:
+def token_create(*, name: str, role: str, namespace: str | None, repo: str | None, expires_days: float | None, label: str) -> None:
     """Make a token and print it, alone, on standard output."""
     with _database() as database, database.write() as session:
         owner = accounts.get(session, name, accounts.USER)
@@ -330,7 +330,8 @@ def gc(dry_run: bool) -> None:
         done = upkeep.gc(database, store, settings, dry_run=dry_run, progress=_progress)
     verb = "would go" if dry_run else "gone"
     click.echo(
-        f"{done.blobs} blobs {verb} ({done.bytes} bytes), {done.marked} marked; {done.repositories} deleted repositories, {done.commits} commits,"
+        f"{done.blobs} blobs {verb} ({done.bytes} bytes), {done.marked} marked; "
+        f"{done.repositories} deleted repositories, {done.commits} commits,"
     )
     click.echo(f"{done.grants} expired uploads, {done.xorbs} xorbs and {done.staged} staged files {verb}.")
 

@@ -27,7 +27,6 @@ from hub.errors import Busy
 ReadSession = NewType("ReadSession", Session)
 WriteSession = NewType("WriteSession", ReadSession)
 T = TypeVar("T")
-Insert = sa.Insert[Any]
 
 BUSY_TIMEOUT = 30.0
 
@@ -57,7 +56,7 @@ class Database:
             encoding = connection.scalar(sa.text("SHOW server_encoding"))
         if encoding != "UTF8":
             raise Unusable(
-                f"The Postgres database is encoded in {encoding}. Make one with ENCODING 'UTF8' TEMPLATE template0 and point HUB_DATABASE_URL to it."
+                f"The Postgres database is encoded in {encoding}. Make one with ENCODING 'UTF8' TEMPLATE template0, set HUB_DATABASE_URL."
             )
 
     @contextmanager

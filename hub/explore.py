@@ -104,7 +104,7 @@ def _read_cursor(cursor: str) -> tuple[int, int]:
         raise BadRequest("The cursor is not one of this hub's. Start again without it.") from error
 
 
-def liked_by(session: ReadSession, viewer: Viewer, likes: sa.Select[Any]) -> Sequence[tuple[Repo, int]]:
+def liked_by(session: ReadSession, viewer: Viewer, likes: sa.Select[int, int]) -> Sequence[tuple[Repo, int]]:
     """The visible repositories of a selection of (repo id, time), newest first."""
     chosen = likes.subquery()
     statement = sa.select(Repo, chosen.c.created_at).join(chosen, chosen.c.repo_id == Repo.id).where(visible_to(viewer))

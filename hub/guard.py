@@ -43,10 +43,7 @@ def clean_path(raw: bytes) -> str:
         raise BadRequest(f"The address is longer than {MAX_PATH_BYTES} bytes.")
     try:
         text = raw.decode("ascii")
-        if "%" not in text:
-            path = text
-        else:
-            path = "/".join(unquote(segment, errors="strict").replace("/", MARK) for segment in text.split("/"))
+        path = "/".join(unquote(segment, errors="strict").replace("/", MARK) for segment in text.split("/")) if "%" in text else text
     except UnicodeDecodeError as error:
         raise BadRequest("The address is not percent-encoded UTF-8.") from error
     if _BAD.search(path.replace(MARK, "")):
@@ -105,7 +102,9 @@ class Guard:
     def _record(self, scope: Scope, exchange: "_Exchange") -> None:
         seconds = time.perf_counter() - exchange.started
         route = getattr(scope.get("route"), "path", "unknown")
-        self._metrics.request(scope["method"], route, exchange.status, seconds, exchange.bytes_in, exchange.bytes_out)
+        self._metrics.request(
+            scope["method"], route, exchange.status, seconds=seconds, bytes_in=exchange.bytes_in, bytes_out=exchange.bytes_out
+        )
         if self._settings.access_log:
             fields = {"method": scope["method"], "route": route, "status": exchange.status, "ms": round(seconds * 1000, 1)}
             log.info("request", **fields, bytes_in=exchange.bytes_in, bytes_out=exchange.bytes_out, request_id=exchange.request_id)

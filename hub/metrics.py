@@ -19,7 +19,7 @@ class Metrics:
         self.conflicts = Counter("hub_commit_conflicts", "Commits done again because another came first.", registry=self.registry)
         self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
-    def request(self, method: str, route: str, status: int, seconds: float, bytes_in: int, bytes_out: int) -> None:
+    def request(self, method: str, route: str, status: int, *, seconds: float, bytes_in: int, bytes_out: int) -> None:
         """Record one answered request."""
         known = self._known.get((method, route, status))
         if known is None:

@@ -6,7 +6,7 @@ Names are stored as given, and their unique form beside them (``slug``).
 
 import json
 import zlib
-from typing import Any
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -45,7 +45,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {int: sa.BigInteger().with_variant(sa.Integer, "sqlite"), dict[str, Any]: sa.JSON, list[Any]: sa.JSON}
+    type_annotation_map: ClassVar = {int: sa.BigInteger().with_variant(sa.Integer, "sqlite"), dict[str, Any]: sa.JSON, list[Any]: sa.JSON}
 
 
 def _time(**options: Any) -> Any:

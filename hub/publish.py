@@ -28,7 +28,7 @@ from hub.errors import BadRequest, Busy, EntryNotFound, ParentMismatch
 from hub.git import Entry, blob_oid, lfs_pointer
 from hub.gitfiles import PathRules, lfs_rules
 from hub.inspection import ConfigError, Facts, learn, read_adapter_config, read_card
-from hub.models import LIVE, PULL, Blob, Discussion, Link, Receipt, Ref, Repo, RepoTag
+from hub.models import LIVE, PULL, Blob, Commit, Discussion, Link, Receipt, Ref, Repo, RepoTag
 from hub.names import check_path, check_tree
 from hub.revisions import Manifests, Tree, batched_list
 from hub.uploads import keep_blob, save_blob, usable_blobs
@@ -122,7 +122,7 @@ class Plan:
     branch: str
     head: str
     tree: Tree
-    commit: revisions.Commit
+    commit: Commit
     added: Mapping[str, Entry]
     facts: Facts | None
 
@@ -159,7 +159,7 @@ class Publisher:
                 return self._once(request, batch)
             except HeadMoved:
                 self.conflicts += 1
-                time.sleep(random.uniform(0, 0.02))
+                time.sleep(random.uniform(0, 0.02))  # noqa: S311 - jitter, no secret
         raise Busy(f"Many commits are arriving on {request.place.revision}. Try again in a moment.")
 
     def _once(self, request: Request, batch: Batch) -> Published:
@@ -325,7 +325,7 @@ def _resolve(session: ReadSession, place: Place, batch: Batch) -> dict[str, Entr
         size = sizes.get(pointer.sha256)
         if size is None:
             raise BadRequest(
-                f"The bytes of {pointer.path!r} ({pointer.sha256}) have not been uploaded to this repository. Upload the file again, then commit."
+                f"The bytes of {pointer.path!r} ({pointer.sha256}) have not been uploaded here. Upload the file again, then commit."
             )
         if pointer.size not in {None, size}:
             raise BadRequest(

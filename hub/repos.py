@@ -43,7 +43,8 @@ def _writable_namespace(session: WriteSession, viewer: Viewer, name: str) -> Nam
     if owner is None or namespace_role(session, viewer, owner) not in {"write", "admin"}:
         check_namespace(name)
         raise Forbidden(
-            f"You have no right to write under the namespace {name!r}. Use your own name, or ask an admin of the organisation for the role write."
+            f"You have no right to write under the namespace {name!r}. "
+            "Use your own name, or ask an admin of the organisation for the role write."
         )
     return owner
 

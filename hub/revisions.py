@@ -12,7 +12,7 @@ from hub.access import DEFAULT_BRANCH, Commitish, Place
 from hub.db import ReadSession, WriteSession, insert_into, now_ms
 from hub.errors import BadRequest, Conflict, EntryNotFound, RevisionNotFound
 from hub.git import Entry, commit_oid, tree_oids
-from hub.models import BRANCH, PULL, Commit, Link, Manifest, Ref, Repo
+from hub.models import BRANCH, PULL, Blob, Commit, Link, Manifest, Ref, Repo
 from hub.names import check_revision_name
 
 CACHED_ENTRIES = 200_000
@@ -74,7 +74,7 @@ class Manifests:
         tree = self.cached(manifest_id)
         if tree is None:
             rows = session.scalar(sa.select(Manifest.entries).where(Manifest.id == manifest_id))
-            tree = Tree.unpack(rows)
+            tree = Tree.unpack(rows or [])
             self._keep(manifest_id, tree)
         return tree
 
@@ -160,7 +160,8 @@ def save_commit(session: WriteSession, commit: Commit, tree: Tree) -> None:
 def move_ref(session: WriteSession, repo_id: int, name: str, *, old: str, new: str) -> bool:
     """Compare and set: whether ``name`` pointed to ``old`` and now points to ``new``."""
     statement = sa.update(Ref).where(Ref.repo_id == repo_id, Ref.name == name, Ref.target == old)
-    return session.execute(statement.values(target=new)).rowcount == 1  # type: ignore[attr-defined]
+    moved: int = session.execute(statement.values(target=new)).rowcount  # type: ignore[attr-defined]
+    return moved == 1
 
 
 def refs(session: ReadSession, repo_id: int) -> Sequence[Ref]:
@@ -169,7 +170,7 @@ def refs(session: ReadSession, repo_id: int) -> Sequence[Ref]:
     return sorted(found, key=lambda ref: ref.name != DEFAULT_BRANCH)
 
 
-def create_ref(session: WriteSession, place: Place, kind: str, name: str, target: str, message: str = "") -> None:
+def create_ref(session: WriteSession, place: Place, kind: str, name: str, *, target: str, message: str = "") -> None:
     """Make a branch or tag. Raises Conflict when the name is in use, BadRequest when it may not be one."""
     _insert_ref(session, Ref(repo_id=place.repo_id, kind=kind, name=check_revision_name(name), target=target, message=message))
 
@@ -242,10 +243,8 @@ def last_commits(session: ReadSession, commit: Commitish, paths: Iterable[str]) 
 
 def _with_folders(paths: Iterable[str]) -> Iterator[str]:
     for path in paths:
-        yield path
-        while "/" in path:
-            path = path.rsplit("/", 1)[0]
-            yield path
+        segments = path.split("/")
+        yield from ("/".join(segments[:depth]) for depth in range(1, len(segments) + 1))
 
 
 def super_squash(session: WriteSession, place: Place, branch: str, message: str, manifests: Manifests) -> str:
@@ -290,7 +289,7 @@ def _reached(commits: Mapping[str, tuple[str | None, int]], heads: Iterable[str]
     reached = set[str]()
     for head in heads:
         at: str | None = head
-        while at in commits and at not in reached:
+        while at is not None and at in commits and at not in reached:
             reached.add(at)
             at = commits[at][0]
     return reached
@@ -306,10 +305,8 @@ def _relink(session: WriteSession, repo_id: int) -> None:
 
 def recount_storage(session: WriteSession, repo_id: int) -> None:
     """Set a repository's used storage to the sum of the blobs that its commits hold."""
-    from_links = sa.text(
-        "UPDATE repo SET used_storage = (SELECT coalesce(sum(b.size), 0) FROM link l JOIN blob b ON b.sha256 = l.sha256 WHERE l.repo_id = repo.id) WHERE id = :id"
-    )
-    session.execute(from_links, {"id": repo_id})
+    total = sa.select(sa.func.coalesce(sa.func.sum(Blob.size), 0)).join(Link, Link.sha256 == Blob.sha256).where(Link.repo_id == repo_id)
+    session.execute(sa.update(Repo).where(Repo.id == repo_id).values(used_storage=total.scalar_subquery()))
 
 
 def batched_list(values: Iterable[str], size: int = 5_000) -> Iterator[list[str]]:

@@ -16,7 +16,8 @@ def current(database: Database) -> str | None:
     with database.writer.connect() as connection:
         if not sa.inspect(connection).has_table("alembic_version"):
             return None
-        return connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+        found: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+        return found
 
 
 def migrate(database: Database) -> bool:

@@ -78,7 +78,7 @@ def open_services(settings: Settings) -> Services:
 def this_instance(database: Database) -> Instance:
     """The hub's own row. Raises Unusable when the database has none."""
     with database.read() as session:
-        found = session.scalar(sa.select(Instance))
+        found: Instance | None = session.scalar(sa.select(Instance))
     if found is None:
         raise Unusable("The database has no hub in it yet. Run `adapterhub migrate`.")
     return found

@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -86,8 +87,9 @@ def _check_commits(session: ReadSession, progress: Progress) -> Iterator[Finding
         .join(Repo, Repo.id == Commit.repo_id)
         .execution_options(yield_per=500)
     )
-    for done, (commit, tree, repo) in enumerate(rows, 1):
+    for done, row in enumerate(rows, 1):
         progress("commits", done, total)
+        commit, tree, repo = _outer(row)
         where = f"{repo}@{commit.oid}"
         if tree is None:
             yield Finding("no-manifest", where, "its manifest is not there")
@@ -100,6 +102,12 @@ def _check_commits(session: ReadSession, progress: Progress) -> Iterator[Finding
     )
     for repo, oid in session.execute(lost):
         yield Finding("no-parent", f"{repo}@{oid}", "its parent commit is not there")
+
+
+def _outer(row: sa.Row[*tuple[Any, ...]]) -> tuple[Commit, str | None, str]:
+    """The row of an outer join, whose tree may be missing."""
+    commit, tree, repo = row
+    return commit, tree, repo
 
 
 def _commit_id(commit: Commit, tree: str) -> str:
@@ -176,7 +184,7 @@ def gc(database: Database, store: BlobStore, settings: Settings, *, dry_run: boo
     _forget_history(database, settings, result, dry_run)
     _expire(database, store, settings, result, dry_run)
     _mark(database, settings, result, dry_run)
-    _remove(database, store, settings, result, dry_run, progress)
+    _remove(database, store, settings, result, dry_run=dry_run, progress=progress)
     if not dry_run:
         result.staged = store.sweep(settings.upload_ttl)
         with database.write() as session:
@@ -190,7 +198,8 @@ def _refuse_strange_store(database: Database, store: BlobStore) -> None:
     there = sum(store.size(blob_key(sha256)) is not None for sha256 in known)
     if known and there < SAFE_SHARE * len(known):
         raise GcRefused(
-            f"Only {there} of {len(known)} sampled blobs are in the store. Is HUB_BLOB_STORE the right one? Run `adapterhub fsck`; nothing was removed."
+            f"Only {there} of {len(known)} sampled blobs are in the store. Is HUB_BLOB_STORE the right one? "
+            "Run `adapterhub fsck`; nothing was removed."
         )
 
 
@@ -257,7 +266,7 @@ def _mark(database: Database, settings: Settings, result: Collected, dry_run: bo
             session.execute(sa.update(Blob).where(due).values(state=CANDIDATE, touched_at=now).execution_options(synchronize_session=False))
 
 
-def _remove(database: Database, store: BlobStore, settings: Settings, result: Collected, dry_run: bool, progress: Progress) -> None:
+def _remove(database: Database, store: BlobStore, settings: Settings, result: Collected, *, dry_run: bool, progress: Progress) -> None:
     with database.read() as session:
         due = (Blob.state == CANDIDATE) & (Blob.touched_at <= database_now(session) - int(settings.gc_grace * 1000)) & _unheld()
         blobs = session.execute(sa.select(Blob.sha256, Blob.size).where(due)).all()

@@ -244,7 +244,7 @@ def usable_blobs(session: ReadSession, place: Place, hashes: Iterable[str]) -> d
     )
     for some in batched_list(hashes):
         rows = session.execute(sa.select(Blob.sha256, Blob.size).where(Blob.sha256.in_(some), linked | sent))
-        usable |= {sha256: size for sha256, size in rows}
+        usable.update((sha256, size) for sha256, size in rows)
     return usable
 
 
@@ -255,5 +255,5 @@ def held_blobs(session: ReadSession, repo_id: int, hashes: Iterable[str]) -> dic
         rows = session.execute(
             sa.select(Blob.sha256, Blob.size).join(Link, Link.sha256 == Blob.sha256).where(Link.repo_id == repo_id, Blob.sha256.in_(some))
         )
-        held |= {sha256: size for sha256, size in rows}
+        held.update((sha256, size) for sha256, size in rows)
     return held

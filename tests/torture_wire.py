@@ -9,12 +9,15 @@ import hashlib
 import http.client
 import json
 import struct
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 Files = Mapping[str, bytes]
+
+IDLE_SECONDS = 2.0  # a server may close an idle connection just as the next request goes out
 
 
 class Disconnected(Exception):
@@ -55,6 +58,7 @@ class Wire:
     def __init__(self, url: str, token: str, timeout: float = 60) -> None:
         parts = urlsplit(url)
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
+        self._used = time.monotonic()
         self._authorization = {"authorization": f"Bearer {token}"}
 
     def __enter__(self) -> "Wire":
@@ -82,6 +86,8 @@ class Wire:
             Disconnected: no complete answer came.
             Refused: an answer came, its status not in ``accept``.
         """
+        if time.monotonic() - self._used > IDLE_SECONDS:
+            self._connection.close()
         try:
             self._connection.request(method, target, body, {**self._authorization, **(headers or {})})
             response = self._connection.getresponse()
@@ -89,6 +95,7 @@ class Wire:
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             raise Disconnected(f"{method} {target}: {error!r}") from error
+        self._used = time.monotonic()
         if answer.status not in accept:
             raise Refused(answer.status, f"{method} {target}: {answer.body[:300]!r}", answer.headers.get("retry-after"))
         return answer

@@ -4,7 +4,7 @@ import hashlib
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated, BinaryIO
+from typing import IO, Annotated
 from urllib.parse import urlencode
 
 import anyio.to_thread
@@ -86,14 +86,14 @@ async def commit(request: Request, hub: Hub, place: WritableRepo, create_pr: str
 
 
 @asynccontextmanager
-async def _spooled(request: Request, hub: Services) -> "AsyncIterator[tuple[BinaryIO, hashlib._Hash]]":
+async def _spooled(request: Request, hub: Services) -> "AsyncIterator[tuple[IO[bytes], hashlib._Hash]]":
     digest = hashlib.sha256()
-    with tempfile.SpooledTemporaryFile(SPOOL_IN_MEMORY, dir=hub.settings.scratch_folder) as spool:
+    with tempfile.SpooledTemporaryFile(SPOOL_IN_MEMORY, dir=str(hub.settings.scratch_folder)) as spool:
         async for piece in request.stream():
             digest.update(piece)
             spool.write(piece)
         spool.seek(0)
-        yield spool, digest  # type: ignore[misc]  # SpooledTemporaryFile is a BinaryIO in all but name
+        yield spool, digest
 
 
 async def _in_commit_thread(request: Request, work: Callable[[], Published]) -> Published:
@@ -104,7 +104,7 @@ async def _in_commit_thread(request: Request, work: Callable[[], Published]) -> 
     return await anyio.to_thread.run_sync(work, limiter=limiter)
 
 
-def _publish(hub: Services, place: Place, body: BinaryIO, digest: str, *, pull: bool) -> Published:
+def _publish(hub: Services, place: Place, body: IO[bytes], digest: str, *, pull: bool) -> Published:
     lines = wire.read_commit(body, hub.settings)
     header = next(lines)
     if not isinstance(header, Header):
@@ -128,7 +128,8 @@ def create_branch(branch: str, hub: Hub, place: WritableRepo, body: wire.BranchB
     """Make a branch, at the head of main or at a starting point."""
     start = (body.starting_point if body else None) or DEFAULT_BRANCH
     with changing(hub, place) as (session, now):
-        revisions.create_ref(session, now, BRANCH, unmark(branch), revisions.commit_at(session, now.repo_id, start).oid)
+        target = revisions.commit_at(session, now.repo_id, start).oid
+        revisions.create_ref(session, now, BRANCH, unmark(branch), target=target)
     return wire.ok()
 
 
@@ -145,7 +146,7 @@ def create_tag(body: wire.TagBody, hub: Hub, place: WritableRepo) -> Response:
     """Tag a revision."""
     commit = place.at_revision()
     with changing(hub, place) as (session, now):
-        revisions.create_ref(session, now, TAG, body.tag, commit.oid, body.message)
+        revisions.create_ref(session, now, TAG, body.tag, target=commit.oid, message=body.message)
     return wire.ok()
 
 
@@ -188,7 +189,7 @@ def super_squash(hub: Hub, place: WritableRepo, body: wire.SquashBody | None = N
 
 
 @router.get(MODEL + "/discussions")
-def discussions(hub: Hub, place: SeenRepo, p: int = 0, status: str = "", type: str = "", author: str = "") -> JSONResponse:
+def discussions(*, hub: Hub, place: SeenRepo, p: int = 0, status: str = "", type: str = "", author: str = "") -> JSONResponse:
     """Discussions and pull requests, newest first."""
     owner = place.full_name.split("/")[0]
     statement = sa.select(Discussion).where(Discussion.repo_id == place.repo_id).order_by(Discussion.num.desc())

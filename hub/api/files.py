@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from hub import revisions
+from hub import models, revisions
 from hub.access import Action, Commitish, Place
 from hub.api import wire
 from hub.blobs import blob_key
@@ -185,6 +185,7 @@ class _FileResponse(Response):
 @router.get(MODEL + "/tree/{rev}")
 @router.get(MODEL + "/tree/{rev}/{path:path}")
 async def tree(
+    *,
     request: Request,
     hub: Hub,
     path: str = "",
@@ -226,8 +227,8 @@ def _page(paths: list[str], after: str, size: int) -> tuple[list[str], bool]:
     return rest[:size], len(rest) > size
 
 
-async def _last_commits(hub: Services, commit: Commitish, paths: list[str]) -> Mapping[str, revisions.Commit]:
-    def read() -> Mapping[str, revisions.Commit]:
+async def _last_commits(hub: Services, commit: Commitish, paths: list[str]) -> Mapping[str, models.Commit]:
+    def read() -> Mapping[str, models.Commit]:
         with hub.database.read() as session:
             return revisions.last_commits(session, commit, paths)
 

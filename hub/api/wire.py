@@ -8,7 +8,7 @@ import binascii
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, BinaryIO, Literal
+from typing import IO, Annotated, Any, Literal
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -205,7 +205,7 @@ class _PathValue(Body):
     path: str
 
 
-def read_commit(body: BinaryIO, settings: Settings) -> Iterator[Header | Operation]:
+def read_commit(body: IO[bytes], settings: Settings) -> Iterator[Header | Operation]:
     """The header and then the operations of a commit, read from NDJSON a line at a time. Raises BadRequest or TooLarge."""
     number = 0
     while line := body.readline(MAX_LINE + 1):

@@ -102,7 +102,7 @@ class LocalStore:
 
     def open(self, key: str) -> BinaryIO:
         """A seekable file of an object's bytes, unbuffered."""
-        return open(self.root / key, "rb", buffering=0)  # type: ignore[return-value]
+        return open(self.root / key, "rb", buffering=0)
 
     def redirect_url(self, key: str, *, filename: str, private: bool) -> str | None:
         """None: the hub sends the bytes itself."""

@@ -15,7 +15,17 @@ from hub.errors import HubError
 from hub.models import Repo
 
 router = APIRouter()
-POLICY = "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "img-src 'self' data:",
+        "style-src 'self'",
+        "script-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
 ADVICE = {
     401: "Sign in with a token: set HF_TOKEN, or run `hf auth login --token ...` against this hub.",
     403: "Ask an admin of the namespace for the right, or use another token.",
@@ -31,10 +41,10 @@ def _environment() -> Environment:
     return environment
 
 
-def render(template: str, status: int = 200, **context: object) -> HTMLResponse:
+def render(template: str, code: int = 200, **context: object) -> HTMLResponse:
     """A page from a template, with the policy that lets nothing foreign in."""
     headers = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"}
-    return HTMLResponse(_environment().get_template(template).render(**context), status, headers)
+    return HTMLResponse(_environment().get_template(template).render(**context), code, headers)
 
 
 def error_page(request: Request, error: HubError) -> Response:
