@@ -12,8 +12,8 @@ help: ## this list
 
 setup: .venv/.dev ## an environment in .venv with everything to run, test and change the hub
 
-serve: .venv/.runtime ## run the hub; ARGS="--port 9000" and the like go to `adapterhub serve`
-	@exec $(BIN)/adapterhub serve $(ARGS)
+serve: .venv/.runtime ## run the hub; settings are variables: HUB_PORT=9000 make serve
+	@exec $(BIN)/adapterhub serve
 
 test: .venv/.dev ## all tests, with the real clients; ARGS="-k resolve -x" and the like go to pytest
 	$(BIN)/python -m tests.clients.build

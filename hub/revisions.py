@@ -4,6 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from typing import Generic, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -17,6 +18,8 @@ from hub.names import check_revision_name
 
 CACHED_ENTRIES = 200_000
 Rows = list[list[str | int]]
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Tree:
@@ -52,22 +55,45 @@ class Tree:
         return sorted(path for path in paths if recursive or "/" not in path[len(start) :])
 
 
-class Manifests:
-    """Trees by manifest id, the recently used ones kept in memory, bounded by the number of their entries."""
+class Cache(Generic[K, V]):
+    """What never changes, the recently used part of it: bounded by the sum of the sizes it is given."""
 
-    def __init__(self, room: int = CACHED_ENTRIES) -> None:
-        self._trees: OrderedDict[int, Tree] = OrderedDict()
+    def __init__(self, room: int) -> None:
+        self._kept: OrderedDict[K, tuple[V, int]] = OrderedDict()
         self._room = room
         self._used = 0
         self._lock = threading.Lock()
 
+    def get(self, key: K) -> V | None:
+        """The value, if it is in memory."""
+        with self._lock:
+            found = self._kept.get(key)
+            if found is None:
+                return None
+            self._kept.move_to_end(key)
+            return found[0]
+
+    def keep(self, key: K, value: V, size: int) -> None:
+        """Remember a value, and forget those not used for longest when there is no room."""
+        with self._lock:
+            if key in self._kept:
+                return
+            self._kept[key] = value, size
+            self._used += size
+            while self._used > self._room and len(self._kept) > 1:
+                _, (_, freed) = self._kept.popitem(last=False)
+                self._used -= freed
+
+
+class Manifests:
+    """Trees by manifest id."""
+
+    def __init__(self, room: int = CACHED_ENTRIES) -> None:
+        self._trees: Cache[int, Tree] = Cache(room)
+
     def cached(self, manifest_id: int) -> Tree | None:
         """The tree, if it is in memory."""
-        with self._lock:
-            tree = self._trees.get(manifest_id)
-            if tree is not None:
-                self._trees.move_to_end(manifest_id)
-            return tree
+        return self._trees.get(manifest_id)
 
     def load(self, session: ReadSession, manifest_id: int) -> Tree:
         """The tree, from memory or from the database."""
@@ -75,18 +101,8 @@ class Manifests:
         if tree is None:
             rows = session.scalar(sa.select(Manifest.entries).where(Manifest.id == manifest_id))
             tree = Tree.unpack(rows or [])
-            self._keep(manifest_id, tree)
+            self._trees.keep(manifest_id, tree, len(tree.entries) + 1)
         return tree
-
-    def _keep(self, manifest_id: int, tree: Tree) -> None:
-        with self._lock:
-            if manifest_id in self._trees:
-                return
-            self._trees[manifest_id] = tree
-            self._used += len(tree.entries) + 1
-            while self._used > self._room and len(self._trees) > 1:
-                _, dropped = self._trees.popitem(last=False)
-                self._used -= len(dropped.entries) + 1
 
 
 def file_at(tree: Tree, path: str, commit: Commitish) -> Entry:

@@ -14,20 +14,25 @@ from hub.blobs.local import LocalStore
 from hub.db import Database, HotReads, Unusable
 from hub.models import Instance
 from hub.publish import Publisher
-from hub.revisions import Manifests
+from hub.revisions import Cache, Manifests
 from hub.settings import Settings
 from hub.tally import Tally
 from hub.uploads import Signer
 
+CACHED_TEXT_BYTES = 16 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts of one hub. ``epoch`` is the generation of its Xet address, ``uid`` tells this hub from every other."""
+    """The parts of one hub. ``epoch`` is the generation of its Xet address, ``uid`` tells this hub from every other,
+    ``texts`` are small files by sha256, recently read.
+    """
 
     settings: Settings
     database: Database
     store: BlobStore
     manifests: Manifests
+    texts: Cache[str, bytes]
     publisher: Publisher
     tally: Tally
     hot: HotReads
@@ -65,6 +70,7 @@ def open_services(settings: Settings) -> Services:
         database=database,
         store=store,
         manifests=manifests,
+        texts=Cache(CACHED_TEXT_BYTES),
         publisher=Publisher(database, store, manifests),
         tally=Tally(database),
         hot=HotReads(database, look_up, LOOK_UP),

@@ -87,13 +87,17 @@ def test_what_is_missing_is_said_to_be_missing(facts: Facts) -> None:
     assert missing["remembered"] == ["not-there.txt"]
 
 
-def test_bytes_take_the_door_of_the_generation(facts: Facts, hub: Hub, generation: tuple[str, bool]) -> None:
+def test_bytes_take_the_door_of_the_generation(
+    generation: tuple[str, bool], hub: Hub, alice: Account, new_client: Callable[..., Client]
+) -> None:
     """2.4.0 insists on Xet; everybody else falls back to LFS because the hub's batch answers so."""
-    assert facts["upload_files"]
-    path = f"/alice/{_repo_name(generation)}"
+    name, xet = generation
     log = hub.log()
-    assert (f"{path}/xet-write-token/main" in log) == (generation == MODERN)
-    assert f"{path}.git/info/lfs/objects/batch" in log
+    trip = new_client(name, alice, xet=xet).run("large", repo_id=f"alice/door-{NAMES[generation]}", size=12_000_000)["there_and_back"]
+    new = hub.log().removeprefix(log)
+    assert trip["got"] == trip["sent"]
+    assert ("xet-write-token" in new) == (generation == MODERN)
+    assert ("objects/batch" in new) == (generation != MODERN)
 
 
 @pytest.mark.parametrize("xet", [True, False], ids=["xet", "lfs"])

@@ -110,13 +110,35 @@ def disposition(filename: str) -> str:
 
 async def send_blob(hub: Services, request: Request, sha256: str, size: int, headers: Mapping[str, str]) -> Response:
     """The bytes of a blob that the caller has reached through a repository, or the part that a Range header asks for."""
-    if size <= TEXT_ROW_BYTES:
-        text = await hub.hot.run(lambda session: read_text(session, sha256))
-        if text is not None:
-            return _part(text, request, headers)
     start, end = _range(request.headers.get("range"), size)
+    if request.method == "HEAD":
+        return _without_body(start, end, size, headers)
+    text = await _text(hub, sha256) if size <= TEXT_ROW_BYTES else None
+    if text is not None:
+        return _part(text, request, headers)
     file = await asyncio.to_thread(_open, hub, sha256, start)
     return _FileResponse(file, start, end, size, headers)
+
+
+async def _text(hub: Services, sha256: str) -> bytes | None:
+    """A small file that the database holds; what a sha256 names never changes, so it may be remembered."""
+    text = hub.texts.get(sha256)
+    if text is None:
+        text = await hub.hot.run(lambda session: read_text(session, sha256))
+        if text is not None:
+            hub.texts.keep(sha256, text, len(text))
+    return text
+
+
+def _without_body(start: int, end: int, size: int, headers: Mapping[str, str]) -> Response:
+    response = Response(None, 200 if (start, end) == (0, size) else 206, _with_range(headers, start, end, size))
+    response.headers["content-length"] = str(end - start)
+    return response
+
+
+def _with_range(headers: Mapping[str, str], start: int, end: int, size: int) -> dict[str, str]:
+    whole = (start, end) == (0, size)
+    return dict(headers) if whole else {**headers, "Content-Range": f"bytes {start}-{end - 1}/{size}"}
 
 
 def _open(hub: Services, sha256: str, start: int) -> BinaryIO:
@@ -127,9 +149,8 @@ def _open(hub: Services, sha256: str, start: int) -> BinaryIO:
 
 def _part(content: bytes, request: Request, headers: Mapping[str, str]) -> Response:
     start, end = _range(request.headers.get("range"), len(content))
-    if (start, end) == (0, len(content)):
-        return Response(content, headers=dict(headers))
-    return Response(content[start:end], 206, {**headers, "Content-Range": f"bytes {start}-{end - 1}/{len(content)}"})
+    whole = (start, end) == (0, len(content))
+    return Response(content[start:end], 200 if whole else 206, _with_range(headers, start, end, len(content)))
 
 
 def _range(header: str | None, size: int) -> tuple[int, int]:
@@ -153,9 +174,7 @@ class _FileResponse(Response):
     """A part of a stored file, sent in pieces of 1 MiB; the file is closed at the end, come what may."""
 
     def __init__(self, file: BinaryIO, start: int, end: int, size: int, headers: Mapping[str, str]) -> None:
-        whole = (start, end) == (0, size)
-        extra = {} if whole else {"Content-Range": f"bytes {start}-{end - 1}/{size}"}
-        super().__init__(None, 200 if whole else 206, {**headers, **extra})
+        super().__init__(None, 200 if (start, end) == (0, size) else 206, _with_range(headers, start, end, size))
         self.headers["content-length"] = str(end - start)
         self._file, self._left = file, end - start
 
@@ -163,9 +182,8 @@ class _FileResponse(Response):
         """Send headers, then the bytes."""
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            if scope["method"] != "HEAD":
-                async for piece in self._pieces():
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            async for piece in self._pieces():
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         finally:
             self._file.close()

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60
 STOP_SECONDS = 20
 CLI_SECONDS = 60
-LOG_CHARACTERS = 8000
+LOG_CHARACTERS = 3000
 
 
 class HubFailed(Exception):
