@@ -3,6 +3,7 @@
 import json
 import secrets
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -135,6 +136,8 @@ Pull:
 def _run(settings: Settings) -> None:
     import uvicorn
 
+    # uvicorn finishes what is under way at SIGTERM and then raises the signal again: this makes that a clean end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(
         "hub.app:serving_app",
         factory=True,

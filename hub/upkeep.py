@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from hub import git
 from hub.blobs import BlobStore, blob_key, xorb_key
-from hub.db import Database, ReadSession, database_now
+from hub.db import Database, ReadSession, database_now, insert_into
 from hub.errors import HubError
 from hub.models import CANDIDATE, LIVE, Blob, Commit, Link, Manifest, Receipt, Ref, Repo, Upload, Xorb
 from hub.repos import discard_contents
@@ -186,7 +186,7 @@ def gc(database: Database, store: BlobStore, settings: Settings, *, dry_run: boo
     _mark(database, settings, result, dry_run)
     _remove(database, store, settings, result, dry_run=dry_run, progress=progress)
     if not dry_run:
-        result.staged = store.sweep(settings.upload_ttl)
+        result.staged = store.sweep(settings.upload_ttl) + _sweep_unknown(database, store, settings.upload_ttl)
         with database.write() as session:
             score_trending(session, Repo.trending > 0)
     return result
@@ -288,14 +288,29 @@ def _remove_one(database: Database, store: BlobStore, sha256: str) -> bool:
         return True
 
 
-def sweep_unknown(database: Database, store: BlobStore, *, older_than: float) -> int:
-    """Remove objects in the store that no row knows, if they are older than ``older_than`` seconds: left by a crash. Returns how many."""
-    removed = 0
-    for item in store.list("blobs"):
-        if item.written > time.time() - older_than:
-            continue
-        with database.write() as session:
-            if session.get(Blob, item.key.rsplit("/", 1)[-1]) is None:
-                store.delete(item.key)
-                removed += 1
-    return removed
+def _sweep_unknown(database: Database, store: BlobStore, older_than: float) -> int:
+    """Remove objects that a crash left in the store without a row, if they are older than ``older_than`` seconds. Returns how many."""
+    old = time.time() - older_than
+    blobs = sum(_remove_unknown(database, store, item.key) for item in store.list("blobs") if item.written < old)
+    with database.read() as session:
+        rows = session.execute(sa.select(Repo.uid, Xorb.hash).join(Repo, Repo.id == Xorb.repo_id))
+        known = {xorb_key(uid, xorb_hash) for uid, xorb_hash in rows}
+    lost = [item.key for item in store.list("xorbs") if item.written < old and item.key not in known]
+    for key in lost:
+        store.delete(key)
+    return blobs + len(lost)
+
+
+def _remove_unknown(database: Database, store: BlobStore, key: str) -> bool:
+    """Take the row's place first, so that an upload of the same bytes waits, then remove the object."""
+    sha256 = key.rsplit("/", 1)[-1]
+    with database.read() as session:
+        if session.get(Blob, sha256) is not None:
+            return False
+    with database.write() as session:
+        ours = insert_into(session, Blob).values(sha256=sha256, size=0, touched_at=0).on_conflict_do_nothing().returning(Blob.sha256)
+        if session.scalar(ours) is None:
+            return False
+        store.delete(key)
+        session.execute(sa.delete(Blob).where(Blob.sha256 == sha256))
+        return True

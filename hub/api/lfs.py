@@ -17,7 +17,7 @@ from hub.api import wire
 from hub.api.files import disposition, send_blob
 from hub.blobs import Staged
 from hub.deps import Hub, locate, services
-from hub.errors import BadRequest, Busy, EntryNotFound, Unprocessable
+from hub.errors import BadRequest, Busy, EntryNotFound, NotFound, Unprocessable
 from hub.services import Services
 from hub.uploads import Sender
 
@@ -77,6 +77,13 @@ def _download_answer(hub: Services, place: Place, item: wire.LfsObject, held: di
         "authenticated": True,
         "actions": {"download": {"href": f"{hub.settings.url}/{place.full_name}.git/info/lfs/objects/{item.oid}"}},
     }
+
+
+@router.get("/{ns}/{name}.git/info/refs")
+@router.get("/{ns}/{name}/info/refs")
+def no_git() -> Response:
+    """What git asks first; histories are git's own, but this hub does not speak git yet."""
+    raise NotFound("This hub does not serve git yet. Use `hf download` instead.")
 
 
 @router.put("/api/lfs/{capability}")

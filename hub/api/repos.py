@@ -1,5 +1,6 @@
 """Repositories: info and lists, and their life from create to delete."""
 
+import hashlib
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -122,9 +123,18 @@ def create(body: wire.CreateBody, hub: Hub, viewer: SignedIn) -> JSONResponse:
     with hub.database.write() as session:
         asker = access.viewer_now(session, viewer)
         repo = repos.create(session, asker, namespace, name, private=bool(body.is_private()), url=hub.settings.url)
-        return JSONResponse(
-            {"url": f"{hub.settings.url}/{repo.full_name}", "name": repo.full_name, "id": repo.uid, "private": repo.private}
-        )
+    if body.files:
+        _first_files(hub, viewer, repo.full_name, body)
+    return JSONResponse({"url": f"{hub.settings.url}/{repo.full_name}", "name": repo.full_name, "id": repo.uid, "private": repo.private})
+
+
+def _first_files(hub: Services, viewer: Viewer, full_name: str, body: wire.CreateBody) -> None:
+    """The files that the JavaScript client sends along with a new repository."""
+    operations = [wire.inline(file, hub.settings.max_inline_bytes) for file in body.files]
+    with hub.database.read() as session:
+        place = access.find(session, viewer.credential, *full_name.split("/"))
+    digest = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
+    hub.publisher.publish(place, Header("Add first files"), operations, digest=digest)
 
 
 @router.delete("/api/repos/delete")

@@ -89,7 +89,7 @@ def check_type(kind: str | None) -> None:
 class CreateBody(RepoBody, WithVisibility):
     """POST /api/repos/create."""
 
-    files: list[JSON] = []
+    files: list["FileValue"] = []
 
 
 class MoveBody(Body):
@@ -188,7 +188,9 @@ class _HeaderValue(Body):
     parent: Annotated[str, Field(pattern=r"^[0-9a-f]{7,40}$")] | None = Field(None, alias="parentCommit")
 
 
-class _FileValue(Body):
+class FileValue(Body):
+    """A file sent inline."""
+
     path: str
     content: str
     encoding: Literal["base64", "utf-8"] = "utf-8"
@@ -245,8 +247,7 @@ def _read_value(key: str, value: Any, settings: Settings) -> Header | Operation:
             header = _HeaderValue.model_validate(value)
             return Header(header.summary, header.description, header.parent)
         case "file":
-            file = _FileValue.model_validate(value)
-            return AddInline(file.path, _content(file, settings.max_inline_bytes))
+            return inline(FileValue.model_validate(value), settings.max_inline_bytes)
         case "lfsFile":
             lfs = _LfsValue.model_validate(value)
             return AddPointer(lfs.path, lfs.oid, lfs.size)
@@ -258,7 +259,12 @@ def _read_value(key: str, value: Any, settings: Settings) -> Header | Operation:
             raise BadRequest(f"This hub knows no commit operation {key!r}. It knows file, lfsFile, deletedFile and deletedFolder.")
 
 
-def _content(file: _FileValue, limit: int) -> bytes:
+def inline(file: FileValue, limit: int) -> AddInline:
+    """The operation that adds a file sent inline. Raises BadRequest, or TooLarge for more than ``limit`` bytes."""
+    return AddInline(file.path, _content(file, limit))
+
+
+def _content(file: FileValue, limit: int) -> bytes:
     try:
         content = base64.b64decode(file.content, validate=True) if file.encoding == "base64" else file.content.encode()
     except (binascii.Error, ValueError) as error:
