@@ -20,11 +20,11 @@ from weakref import WeakValueDictionary
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from hub import revisions
+from hub import discussions, revisions
 from hub.access import DEFAULT_BRANCH, Action, Commitish, Place, confirm
 from hub.blobs import BlobStore, blob_key
 from hub.db import Database, ReadSession, WriteSession, insert_into, now_ms
-from hub.errors import BadRequest, Busy, EntryNotFound, ParentMismatch
+from hub.errors import BadRequest, Busy, Conflict, EntryNotFound, ParentMismatch
 from hub.git import Entry, blob_oid, lfs_pointer
 from hub.gitfiles import PathRules, lfs_rules
 from hub.inspection import ConfigError, Facts, learn, read_adapter_config, read_card
@@ -151,6 +151,38 @@ class Publisher:
         request = Request(place, header, digest, pull)
         with self._turn(place.repo_id):
             return self._until_it_fits(request, batch)
+
+    def merge(self, place: Place, number: int) -> str:
+        """Bring the changes of a pull request to the default branch as one commit; returns its id.
+
+        ``place`` is the default branch. Raises NotFound, or Conflict when both sides changed the same files.
+        """
+        with self._database.read() as session:
+            pull = discussions.mergeable(session, place, number)
+            operations = self._changes_of(session, place, pull)
+        header = Header(f"{pull.title} (#{number})", pull.description)
+        digest = hashlib.sha256(f"merge {place.repo_id} {number}".encode()).hexdigest()
+        with self._turn(place.repo_id):
+            published = self._until_it_fits(Request(place, header, digest), Batch(operations))
+        with self._database.write() as session:
+            discussions.get(session, place, number).status = discussions.MERGED
+        return published.commit
+
+    def _changes_of(self, session: ReadSession, place: Place, pull: Discussion) -> list[Taken]:
+        """What a pull request changed since the commit it is based on. Raises Conflict."""
+        base, theirs, ours = (
+            self._manifests.load(session, revisions.commit_at(session, place.repo_id, revision).manifest_id).entries
+            for revision in (str(pull.base), f"refs/pr/{pull.num}", place.revision)
+        )
+        changed = _changes(base, theirs)
+        clashing = sorted(path for path in changed & _changes(base, ours) if ours.get(path) != theirs.get(path))
+        if clashing:
+            raise Conflict(
+                f"The branch and the pull request both changed {', '.join(clashing[:5])}. "
+                "Commit to the pull request what the branch has, then merge."
+            )
+        added: list[Taken] = [AddFile(path, theirs[path]) for path in sorted(changed & theirs.keys())]
+        return added + [Delete(path) for path in sorted(changed - theirs.keys()) if path in ours]
 
     def _until_it_fits(self, request: Request, batch: Batch) -> Published:
         deadline = time.monotonic() + DEADLINE_SECONDS
@@ -438,26 +470,8 @@ def _save_facts(session: WriteSession, repo_id: int, plan: Plan) -> None:
 
 def _open_pull(session: WriteSession, request: Request, plan: Plan) -> int:
     place, header = request.place, request.header
-    number = open_discussion(session, place, header.summary, header.description, base=plan.head)
+    number = discussions.start(session, place, header.summary, header.description, base=plan.head)
     session.add(Ref(repo_id=place.repo_id, name=f"refs/pr/{number}", kind=PULL, target=plan.commit.oid))
-    session.flush()
-    return number
-
-
-def open_discussion(session: WriteSession, place: Place, title: str, description: str, *, base: str | None) -> int:
-    """Open a discussion, or a pull request on commit ``base``; returns its number."""
-    last = session.scalar(sa.select(sa.func.max(Discussion.num)).where(Discussion.repo_id == place.repo_id))
-    number = (last or 0) + 1
-    discussion = Discussion(
-        repo_id=place.repo_id,
-        num=number,
-        title=title,
-        description=description,
-        author=place.viewer.name,
-        is_pull=base is not None,
-        base=base,
-    )
-    session.add(discussion)
     session.flush()
     return number
 

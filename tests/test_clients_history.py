@@ -70,8 +70,8 @@ def test_tags(facts: Facts) -> None:
 def test_deletions(facts: Facts) -> None:
     deletions = facts["deletions"]
     assert deletions["left"] == ["keep.txt"]
-    for missing in (deletions["file"], deletions["folder"]):
-        assert_refused(missing, "EntryNotFoundError", 404, "A file with this name doesn't exist")
+    assert_refused(deletions["file"], "EntryNotFoundError", 404, "A file with this name doesn't exist")
+    assert_refused(deletions["folder"], "EntryNotFoundError", 404, "doesn't exist")
     assert_refused(deletions["download"], "EntryNotFoundError", 404)
 
 

@@ -12,11 +12,12 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse, Response
 
+from hub import discussions as talks
 from hub import inspection, publish, revisions
 from hub.access import DEFAULT_BRANCH, Place
 from hub.api import wire
 from hub.deps import Hub, SeenRepo, WritableRepo, changing, services
-from hub.errors import BadRequest, Busy, NotFound
+from hub.errors import BadRequest, Busy
 from hub.gitfiles import ignore_rules
 from hub.guard import unmark
 from hub.models import BRANCH, TAG, Discussion, Ref
@@ -219,7 +220,7 @@ def open_discussion(body: wire.DiscussionBody, hub: Hub, place: WritableRepo) ->
     """Open a discussion, or an empty pull request on main that commits are then pushed to."""
     with changing(hub, place) as (session, now):
         base = revisions.commit_at(session, now.repo_id, DEFAULT_BRANCH).oid if body.pull_request else None
-        number = publish.open_discussion(session, now, body.title, body.description, base=base)
+        number = talks.start(session, now, body.title, body.description, base=base)
         if base is not None:
             session.add(Ref(repo_id=now.repo_id, name=f"refs/pr/{number}", kind="pull", target=base))
     return JSONResponse(
@@ -236,7 +237,19 @@ def open_discussion(body: wire.DiscussionBody, hub: Hub, place: WritableRepo) ->
 def discussion(num: int, hub: Hub, place: SeenRepo) -> JSONResponse:
     """One discussion with its events."""
     with hub.database.read() as session:
-        found = session.get(Discussion, (place.repo_id, num))
-    if found is None:
-        raise NotFound(f"{place.full_name} has no discussion {num}.")
-    return JSONResponse(wire.discussion_details(found, place.full_name))
+        return JSONResponse(wire.discussion_details(talks.get(session, place, num), place.full_name))
+
+
+@router.post(MODEL + "/discussions/{num}/merge")
+async def merge(request: Request, num: int, hub: Hub, place: WritableRepo) -> JSONResponse:
+    """Bring a pull request's changes to main."""
+    commit = await _in_commit_thread(request, lambda: Published(hub.publisher.merge(place, num), num))
+    return JSONResponse(wire.committed(hub.settings.url, place.full_name, commit.commit, num))
+
+
+@router.post(MODEL + "/discussions/{num}/status")
+def discussion_status(body: wire.StatusBody, num: int, hub: Hub, place: WritableRepo) -> JSONResponse:
+    """Close a discussion, or open it again; a merged pull request stays merged."""
+    with changing(hub, place) as (session, now):
+        found = talks.set_status(session, now, num, body.status)
+        return JSONResponse({"newStatus": wire.status_event(found, place.viewer)})

@@ -15,6 +15,7 @@ from hub.db import ReadSession
 from hub.deps import AdministeredRepo, Asker, Hub, ReadableRepo, SeenRepo, SignedIn, WritableRepo, changing, locate
 from hub.errors import BadRequest
 from hub.models import Blob, Like, Link, Namespace, Repo
+from hub.publish import Header
 from hub.services import Services
 
 router = APIRouter()

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import JSONResponse, Response
 
 from hub.access import Commitish, Viewer
+from hub.db import now_ms
 from hub.errors import BadRequest, TooLarge
 from hub.git import Entry
 from hub.models import AccessRequest, Commit, Discussion, Namespace, Ref, Repo
@@ -169,6 +170,12 @@ class DiscussionBody(Body):
     title: str = Field(max_length=MAX_SUMMARY)
     description: str = Field("", max_length=MAX_DESCRIPTION)
     pull_request: bool = Field(False, alias="pullRequest")
+
+
+class StatusBody(Body):
+    """POST .../discussions/{n}/status."""
+
+    status: Literal["open", "closed"]
 
 
 class AccessBody(Body):
@@ -471,6 +478,17 @@ def discussion_details(discussion: Discussion, repo_id: str, *, diff: str = "") 
     if discussion.is_pull:
         item |= {"changes": {"base": "refs/heads/main", "mergeCommitId": None}, "filesWithConflicts": [], "diff": diff}
     return item
+
+
+def status_event(discussion: Discussion, viewer: Viewer) -> JSON:
+    """The event that a change of status makes."""
+    return {
+        "id": f"{discussion.num:024x}",
+        "type": "status-change",
+        "author": {"name": viewer.name, "type": "user", "avatarUrl": ""},
+        "createdAt": iso(now_ms()),
+        "data": {"status": discussion.status},
+    }
 
 
 def access_request_item(user: Namespace, request: AccessRequest) -> JSON:

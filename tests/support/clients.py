@@ -1,7 +1,7 @@
 """Runs the real clients: programs in the locked environments of tests/clients, as subprocesses with an environment of their own.
 
-A scenario is a program in tests/clients/scripts. It gets JSON on its input and prints one JSON object: for each of its steps
-what a user sees, or the traceback. Several tests read the answer of one run, because a start of torch costs seconds.
+A scenario is a program in tests/clients/scripts. It gets JSON on its input; its last line of output is one JSON object: for each
+of its steps what a user sees, or the traceback. Several tests read the answer of one run, because a start of torch costs seconds.
 """
 
 import json
@@ -59,7 +59,7 @@ class Client:
         """Run ``scripts/<scenario>.py`` with ``given`` as its input. Fails the test when the program itself fails."""
         done = self.call(str(python_of(self.generation)), str(SCRIPTS / f"{scenario}.py"), text=json.dumps(given))
         assert done.returncode == 0, f"{scenario} ended with {done.returncode}:\n{done.stderr[-4000:]}"
-        return Facts(json.loads(done.stdout))
+        return Facts(json.loads(done.stdout.splitlines()[-1]))
 
     def call(self, *command: str, text: str = "") -> subprocess.CompletedProcess[str]:
         """Run any program as this client, for example ``hf``."""

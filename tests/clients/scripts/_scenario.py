@@ -25,11 +25,11 @@ def step(function: Step) -> Step:
 
 
 def play() -> None:
-    """Run the steps: input from stdin, outcomes to stdout, everything that the client prints to stderr."""
+    """Run the steps: input from stdin, outcomes to the last line of stdout, what the client prints to stderr."""
     given = SimpleNamespace(**json.load(sys.stdin))
     answer, sys.stdout = sys.stdout, sys.stderr
     outcomes = {each.__name__: _outcome(each, given) for each in STEPS}
-    json.dump(outcomes, answer)
+    print(json.dumps(outcomes), file=answer, flush=True)
 
 
 def _outcome(each: Step, given: SimpleNamespace) -> dict[str, Any]:
