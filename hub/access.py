@@ -182,6 +182,9 @@ def look_up(given: sa.FromClause) -> sa.Select[*tuple[Any, ...]]:
     )
 
 
+_LOOK_UP_ONE = look_up(sa.select(*(sa.bindparam(column, type_=sa.String).label(column) for column in LOOK_UP)).subquery("given"))
+
+
 def read_viewer(row: Sequence[Any], credential: str | None) -> Viewer:
     """Who the row's token belongs to. Raises InvalidCredentials for one that is unknown, expired or revoked."""
     if credential is None:
@@ -226,8 +229,7 @@ def viewer_now(session: ReadSession, viewer: Viewer) -> Viewer:
 
 
 def _row(session: ReadSession, values: tuple[str | None, str, str]) -> Sequence[Any]:
-    given = sa.select(*(sa.bindparam(column, value, sa.String).label(column) for column, value in zip(LOOK_UP, values, strict=True)))
-    return session.execute(look_up(given.subquery("given"))).one()
+    return session.execute(_LOOK_UP_ONE, dict(zip(LOOK_UP, values, strict=True))).one()
 
 
 def find(session: ReadSession, credential: str | None, namespace: str, name: str, revision: str | None = None) -> Place:

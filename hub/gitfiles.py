@@ -1,6 +1,7 @@
 """What ``.gitattributes`` and ``.gitignore`` say about a path."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from pathspec import GitIgnoreSpec
 
@@ -16,24 +17,29 @@ class PathRules:
     """A set of patterns in the syntax of ``.gitignore``; what git cannot read matches nothing."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        self._spec = GitIgnoreSpec.from_lines(_readable(patterns))
+        self._spec = _spec(list(patterns))
 
     def match(self, path: str) -> bool:
         """Whether a pattern matches the path of a file."""
         return self._spec.match_file(path)
 
 
-def _readable(patterns: Iterable[str]) -> list[str]:
-    kept = []
-    for pattern in patterns:
-        try:
-            GitIgnoreSpec.from_lines([pattern])
-        except ValueError:
-            continue
-        kept.append(pattern)
-    return kept
+def _spec(patterns: list[str]) -> GitIgnoreSpec:
+    try:
+        return GitIgnoreSpec.from_lines(patterns)
+    except ValueError:
+        return GitIgnoreSpec.from_lines(pattern for pattern in patterns if _is_readable(pattern))
 
 
+def _is_readable(pattern: str) -> bool:
+    try:
+        GitIgnoreSpec.from_lines([pattern])
+    except ValueError:
+        return False
+    return True
+
+
+@lru_cache(256)
 def lfs_rules(attributes: str) -> PathRules:
     """Which paths a ``.gitattributes`` sends to LFS."""
     lines = (line.split() for line in attributes.splitlines())

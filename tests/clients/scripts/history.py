@@ -107,8 +107,8 @@ def deletions(given: SimpleNamespace) -> dict[str, Any]:
     api.delete_files(repo, ["logs/*.log"])
     return {
         "left": [name for name in api.list_repo_files(repo) if name in names],
-        "file": refusal(lambda: api.delete_file("gone.txt", repo)),
-        "folder": refusal(lambda: api.delete_folder("folder", repo)),
+        "file": refusal(lambda: api.delete_file("never.txt", repo)),
+        "folder": refusal(lambda: api.delete_folder("never", repo)),
         "download": refusal(lambda: hf_hub_download(repo, "gone.txt")),
     }
 
