@@ -11,7 +11,7 @@ that writers queue fairly in the process instead of polling the file's lock.
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, NewType, TypeVar
@@ -19,7 +19,7 @@ from typing import Any, NewType, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from hub.errors import Busy
@@ -220,6 +220,7 @@ class _PostgresLookUp:
         self._engine = database.reader
         self._waiting: list[tuple[Sequence[str | None], asyncio.Future[Sequence[Any]]]] = []
         self._busy = False
+        self._connection: sa.Connection | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="look-up")
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -236,6 +237,7 @@ class _PostgresLookUp:
 
     def close(self) -> None:
         self._thread.shutdown(wait=True)
+        self._drop_connection()
 
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
@@ -251,8 +253,23 @@ class _PostgresLookUp:
 
     def _fetch(self, batch: Sequence[Sequence[str | None]]) -> Sequence[Sequence[Any]]:
         columns = dict(zip(self._names, map(list, zip(*batch, strict=True)), strict=True))
-        with self._engine.connect() as connection:
-            return connection.execute(self._statement, columns).all()
+        try:
+            return self._execute(columns)
+        except DBAPIError:
+            # The server may have been restarted since the last look-up: once more, on a new connection.
+            self._drop_connection()
+            return self._execute(columns)
+
+    def _execute(self, columns: Mapping[str, Sequence[str | None]]) -> Sequence[Sequence[Any]]:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        return self._connection.execute(self._statement, columns).all()
+
+    def _drop_connection(self) -> None:
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = None
 
 
 def _settle(batch: Sequence[tuple[Any, asyncio.Future[Sequence[Any]]]], results: Sequence[Any]) -> None:
