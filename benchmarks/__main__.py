@@ -14,6 +14,7 @@ from benchmarks.report import Figure, save, table
 from benchmarks.resolve import resolve
 from benchmarks.scale import scale
 from benchmarks.servers import Bed, NotInstalled
+from tests.support.server import HubFailed
 
 RESULTS = Path(__file__).with_name("results")
 DATABASES = ("sqlite", "postgres")
@@ -52,7 +53,7 @@ def _measure(row: str, bed: Bed, figures: list[Figure]) -> bool:
         for figure in ROWS[row](bed):
             figures.append(figure)
             print("  ", " | ".join(figure.cells()), file=sys.stderr, flush=True)
-    except (NotInstalled, RuntimeError) as error:
+    except (NotInstalled, HubFailed, RuntimeError) as error:
         print(f"{row} could not be measured: {error}", file=sys.stderr)
         return True
     return False

@@ -5,6 +5,7 @@ import secrets
 import threading
 import zlib
 from collections.abc import Sequence
+from functools import cached_property
 
 import sqlalchemy as sa
 from argon2 import PasswordHasher
@@ -29,7 +30,11 @@ class Passwords:
         self._hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
         self._turn = threading.BoundedSemaphore(parallel)
         self._queue = threading.BoundedSemaphore(parallel + waiting)
-        self._nobody = self.hash(secrets.token_urlsafe())
+
+    @cached_property
+    def _nobody(self) -> str:
+        """The hash of a password that nobody has."""
+        return self.hash(secrets.token_urlsafe())
 
     def hash(self, password: str) -> str:
         """The hash to keep."""
@@ -41,8 +46,9 @@ class Passwords:
         if not self._queue.acquire(blocking=False):
             raise Busy("Too many sign-ins at once. Try again in a moment.")
         try:
+            kept = hashed or self._nobody
             with self._turn:
-                return self._verify(hashed or self._nobody, password[:MAX_PASSWORD]) and hashed is not None
+                return self._verify(kept, password[:MAX_PASSWORD]) and hashed is not None
         finally:
             self._queue.release()
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from fcntl import LOCK_EX, LOCK_NB, flock
+from multiprocessing import get_context
 from typing import IO, Any
 
 import click
@@ -31,16 +32,22 @@ class Hub(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
-        try:
+        with _plain_errors():
             return super().invoke(ctx)
-        except ValidationError as error:
-            problem = error.errors()[0]
-            setting = f"HUB_{'_'.join(str(part) for part in problem['loc']).upper()}"
-            _fail(f"{setting}: {problem['msg']}")
-        except (HubError, Unusable) as error:
-            _fail(str(error))
-        except sa.exc.OperationalError as error:
-            _fail(f"The database does not answer: {error.orig}. Check HUB_DATABASE_URL.")
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    try:
+        yield
+    except ValidationError as error:
+        problem = error.errors()[0]
+        setting = f"HUB_{'_'.join(str(part) for part in problem['loc']).upper()}"
+        _fail(f"{setting}: {problem['msg']}")
+    except (HubError, Unusable) as error:
+        _fail(str(error))
+    except sa.exc.OperationalError as error:
+        _fail(f"The database does not answer: {error.orig}. Check HUB_DATABASE_URL.")
 
 
 def _fail(message: str) -> None:
@@ -74,9 +81,12 @@ def serve() -> None:
     """Run the hub; an empty one is set up first and says how to use it."""
     settings = Settings()
     with _only_hub_here(settings):
-        welcome = _set_up(settings)
-        if welcome:
-            click.echo(welcome)
+        # In a process of its own, so that what migrating and hashing need does not stay in the server's memory.
+        setting_up = get_context("fork").Process(target=_set_up, args=(settings,))
+        setting_up.start()
+        setting_up.join()
+        if setting_up.exitcode:
+            sys.exit(COULD_NOT_RUN)
         _run(settings)
 
 
@@ -93,15 +103,18 @@ def _only_hub_here(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _set_up(settings: Settings) -> str | None:
-    """Migrate, and found the hub if this is its first start; returns what to tell the operator then."""
-    database = services.open_database(settings)
-    try:
-        schema.migrate(database)
-        services.found_instance(database)
-        return _first_user(database, settings)
-    finally:
-        database.close()
+def _set_up(settings: Settings) -> None:
+    """Migrate, and found the hub if this is its first start: then tell the operator how to use it."""
+    with _plain_errors():
+        database = services.open_database(settings)
+        try:
+            schema.migrate(database)
+            services.found_instance(database)
+            welcome = _first_user(database, settings)
+        finally:
+            database.close()
+        if welcome:
+            click.echo(welcome)
 
 
 def _first_user(database: Database, settings: Settings) -> str | None:

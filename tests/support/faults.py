@@ -18,7 +18,9 @@ def build(folder: Path) -> Path:
     if compiler is None:
         pytest.skip("no C compiler here, which the fault injection needs")
     library = folder / "faults.so"
-    done = subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o", library, SOURCE, "-ldl"], capture_output=True, check=False)
+    done = subprocess.run(
+        [compiler, "-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o", library, SOURCE, "-ldl"], capture_output=True, check=False
+    )
     if done.returncode:
         pytest.skip(f"faults.c does not compile here: {done.stderr.decode()[:300]}")
     return library

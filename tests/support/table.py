@@ -6,7 +6,8 @@ what each caller gets. Both are written by hand, so that they know nothing of ho
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -132,19 +133,20 @@ class Case:
     fresh: str
     bystander: str
 
-    def url(self, template: str) -> str:
-        """The template with everything filled in."""
+    def url(self, template: str, **values: str) -> str:
+        """The template with everything filled in, ``values`` before all else."""
         params = {
             **self.target.params,
             **{"rev": "main", "path": "README.md", "branch": self.fresh, "tag": self.fresh, "num": "1", "status": "accepted"},
             **{"user": self.bystander, "org": self.target.params["ns"], "oid": WEIGHTS_SHA256, "capability": "e30.c2VhbA"},
             **{"epoch": "1", "prefix": "default", "xorb_hash": "0" * 64, "rest": "v1/chunks/default/00", "topic": "any"},
+            **values,
         }
         return template.replace(":path}", "}").replace(":int}", "}").format_map(params)
 
 
 Sent = Callable[[Case], dict[str, Any]]
-Prepared = Callable[[Http, Case], None]
+Prepared = Callable[[Http, Case], Mapping[str, str]]
 
 
 def _nothing(case: Case) -> dict[str, Any]:
@@ -159,7 +161,8 @@ def _json(**body: Any) -> Sent:
 class Row:
     """A route: its methods and template as the application has them, the right it needs, and how it is called.
 
-    ``prepare`` is done by an admin before each call that has to find something; ``destroys`` asks for a repository of its own.
+    ``prepare`` is done by an admin before each call that has to find something, and returns more ``values`` for the template;
+    ``destroys`` asks for a repository of its own.
     """
 
     methods: str
@@ -170,44 +173,46 @@ class Row:
     destroys: bool = False
     kinds: tuple[str, ...] = KINDS
     note: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.methods} {self.template}{f' ({self.note})' if self.note else ''}"
 
-    def request(self, http: Http, method: str, case: Case) -> httpx2.Response:
+    def request(self, http: Http, method: str, case: Case, **values: str) -> httpx2.Response:
         """Call it."""
-        return http.request(method, case.url(self.template), **self.send(case))
+        return http.request(method, case.url(self.template, **{**self.values, **values}), **self.send(case))
 
 
 MODEL = "/api/models/{ns}/{name}"
 OBJECT = {"oid": WEIGHTS_SHA256, "size": len(WEIGHTS)}
 
 
-def _commit_line(case: Case) -> dict[str, Any]:
-    answer = Http.commit_body([header("Add a file"), file(f"{case.fresh}.txt", b"x")]) if hasattr(Http, "commit_body") else b""
-    return {"content": answer}
-
-
 def _commit(case: Case) -> dict[str, Any]:
-    lines = b"".join(httpx2.Request("POST", "http://x", json=line).read() + b"\n" for line in _lines(case))
-    return {"content": lines, "headers": {"Content-Type": "application/x-ndjson"}}
+    lines = "".join(json.dumps(line) + "\n" for line in _lines(case))
+    return {"content": lines.encode(), "headers": {"Content-Type": "application/x-ndjson"}}
 
 
-def _lines(case: Case) -> Iterator[dict[str, Any]]:
-    yield header("Add a file")
-    yield file(f"{case.fresh}.txt", b"x")
+def _lines(case: Case) -> tuple[dict[str, Any], dict[str, Any]]:
+    return header("Add a file"), file(f"{case.fresh}.txt", b"x")
 
 
 def _made(kind: str) -> Prepared:
-    def prepare(admin: Http, case: Case) -> None:
+    def prepare(admin: Http, case: Case) -> Mapping[str, str]:
         url = f"/api/models/{case.target.repo_id}/" + (f"branch/{case.fresh}" if kind == "branch" else "tag/main")
         admin.post(url, json={"tag": case.fresh}).raise_for_status()
+        return {}
 
     return prepare
 
 
-def _granted(admin: Http, case: Case) -> None:
+def _granted(admin: Http, case: Case) -> Mapping[str, str]:
     admin.post(f"/api/models/{case.target.repo_id}/user-access-request/grant", json={"user": case.bystander}).raise_for_status()
+    return {}
+
+
+def _pulled(admin: Http, case: Case) -> Mapping[str, str]:
+    opened = admin.commit(case.target.repo_id, _lines(case), create_pr="1")
+    return {"num": opened.raise_for_status().json()["pullRequestUrl"].rpartition("/")[2]}
 
 
 def _named(case: Case) -> dict[str, Any]:
@@ -237,7 +242,7 @@ ROUTES = (
     Row("GET", MODEL, "see"),
     Row("GET", MODEL + "/revision/{rev}", "see"),
     Row("GET", MODEL + "/tree/{rev}", "see"),
-    Row("GET", MODEL + "/tree/{rev}/{path:path}", "see", note="of a folder"),
+    Row("GET", MODEL + "/tree/{rev}/{path:path}", "see", values={"path": "docs"}),
     Row("POST", MODEL + "/paths-info/{rev}", "see", _json(paths=["README.md"])),
     Row("GET", MODEL + "/refs", "see"),
     Row("GET", MODEL + "/commits/{rev}", "see"),
@@ -264,6 +269,8 @@ ROUTES = (
     Row("DELETE", MODEL + "/tag/{tag}", "write", prepare=_made("tag")),
     Row("POST", MODEL + "/super-squash/{rev}", "write", _json()),
     Row("POST", MODEL + "/discussions", "write", _json(title="A title")),
+    Row("POST", MODEL + "/discussions/{num}/status", "write", _json(status="open")),
+    Row("POST", MODEL + "/discussions/{num}/merge", "write", prepare=_pulled),
     Row("PUT", MODEL + "/settings", "admin", _json()),
     Row("GET", MODEL + "/user-access-request/{status}", "admin"),
     Row("POST", MODEL + "/user-access-request/grant", "admin", _bystander()),
@@ -375,14 +382,14 @@ class World:
         return Case(target, self.fresh(), self.bystander)
 
     def make_target(self, kind: str) -> Target:
-        """A repository of the organisation with files, a folder called like the file of the URLs in it, and a discussion."""
+        """A repository of the organisation with the files that the rows name, and a discussion."""
         repo_id = f"{self.org}/{self.fresh()}"
         with self.http("admin") as admin:
             made = admin.create_repo(repo_id, private=kind == "private")
             made.raise_for_status()
             if kind != "public":
                 admin.put(f"/api/models/{repo_id}/settings", json={"gated": "manual"}).raise_for_status()
-            admin.commit_files(repo_id, {"README.md": b"# A card\n", "weights.bin": WEIGHTS})
+            admin.commit_files(repo_id, {"README.md": b"# A card\n", "docs/guide.md": b"How to\n", "weights.bin": WEIGHTS})
             admin.post(f"/api/models/{repo_id}/discussions", json={"title": "First"}).raise_for_status()
         return Target(repo_id, made.json()["id"])
 
