@@ -22,7 +22,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
-from hub.errors import Busy
+from hub.errors import Busy, HubError, StorageFull
 
 ReadSession = NewType("ReadSession", Session)
 WriteSession = NewType("WriteSession", ReadSession)
@@ -74,14 +74,24 @@ class Database:
         except sa.exc.TimeoutError as error:
             raise Busy("Too many writers are waiting. Try again in a moment.") from error
         except OperationalError as error:
-            if "locked" in str(error) or "closed the connection" in str(error):
-                raise Busy("The database is busy. Try again in a moment.") from error
-            raise
+            raise _as_answer(error) from error
 
     def close(self) -> None:
         """Close every pooled connection."""
         self.writer.dispose()
         self.reader.dispose()
+
+
+class Deadlock(Busy):
+    """Postgres ended this transaction so that another could go on; done again, it will fit."""
+
+
+def _as_answer(error: OperationalError) -> HubError:
+    if getattr(error.orig, "sqlstate", None) == "40P01":
+        return Deadlock("Two changes waited for each other. Try again.")
+    if "full" in str(error.orig):
+        return StorageFull("The database's disk is full. Nothing was changed; tell the operator, then try again.")
+    return Busy("The database is busy or does not answer. Try again in a moment.")
 
 
 def insert_into(session: ReadSession, table: Any) -> Any:

@@ -23,7 +23,7 @@ from sqlalchemy.exc import IntegrityError
 from hub import discussions, revisions
 from hub.access import DEFAULT_BRANCH, Action, Commitish, Place, confirm
 from hub.blobs import BlobStore, blob_key
-from hub.db import Database, ReadSession, WriteSession, insert_into, now_ms
+from hub.db import Database, Deadlock, ReadSession, WriteSession, insert_into, now_ms
 from hub.errors import BadRequest, Busy, Conflict, EntryNotFound, ParentMismatch
 from hub.git import Entry, blob_oid, lfs_pointer
 from hub.gitfiles import PathRules, lfs_rules
@@ -205,7 +205,7 @@ class Publisher:
         try:
             with self._database.write() as writing:
                 return _publish(writing, request, batch, plan)
-        except IntegrityError as error:
+        except (IntegrityError, Deadlock) as error:
             raise HeadMoved from error
 
     def _head(self, request: Request) -> str:
@@ -424,7 +424,7 @@ def _publish(session: WriteSession, request: Request, batch: Batch, plan: Plan) 
 
 
 def _save_texts(session: WriteSession, batch: Batch) -> None:
-    for sha256, data in batch.texts.items():
+    for sha256, data in sorted(batch.texts.items()):
         save_blob(session, sha256, len(data), data)
 
 

@@ -58,7 +58,8 @@ class LocalHub:
     def place(self, full_name: str, revision: str = "main") -> Place:
         """A repository as alice meets it."""
         with self.database.read() as session:
-            return access.find(session, self.credential, *full_name.split("/"), revision)
+            namespace, name = full_name.split("/")
+            return access.find(session, self.credential, namespace, name, revision)
 
     def delete(self, full_name: str) -> None:
         """Delete a repository."""
