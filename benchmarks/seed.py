@@ -101,7 +101,9 @@ def _check_ids(session: WriteSession, table: sa.Table) -> None:
 def _copies(table: sa.Table, original: int, n: sa.ColumnElement[int]) -> sa.Insert:
     mine = table.c.id if table.name == "repo" else table.c.repo_id
     values = [_value(table, column, n) for column in table.c]
-    return sa.insert(table).from_select(list(table.c.keys()), sa.select(*values).where(mine == original), include_defaults=False)
+    return sa.insert(table).from_select(
+        list(table.c.keys()), sa.select(*values).select_from(table.join(n.table, sa.true())).where(mine == original), include_defaults=False
+    )
 
 
 def _value(table: sa.Table, column: sa.Column[Any], n: sa.ColumnElement[int]) -> sa.ColumnElement[Any]:

@@ -192,4 +192,4 @@ def _check_room(hub: Services) -> str | None:
 
 async def meters(request: Request) -> Response:
     """Prometheus."""
-    return Response(request.app.state.metrics.text(), media_type="text/plain; version=0.0.4")
+    return Response(request.app.state.metrics.text(request.app.state.hub.publisher.conflicts), media_type="text/plain; version=0.0.4")

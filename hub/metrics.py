@@ -16,7 +16,8 @@ class Metrics:
         self._out = Counter("hub_sent_bytes", "Bytes of answers' bodies.", registry=self.registry)
         self.uploads = Counter("hub_uploads", "Files and xorbs that arrived, by door.", ("door",), registry=self.registry)
         self.upload_bytes = Counter("hub_upload_bytes", "Bytes that arrived, by door.", ("door",), registry=self.registry)
-        self.conflicts = Counter("hub_commit_conflicts", "Commits done again because another came first.", registry=self.registry)
+        self._conflicts = Counter("hub_commit_conflicts", "Commits done again because another came first.", registry=self.registry)
+        self._conflicts_told = 0
         self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def request(self, method: str, route: str, status: int, *, seconds: float, bytes_in: int, bytes_out: int) -> None:
@@ -31,6 +32,8 @@ class Metrics:
             self._in.inc(bytes_in)
         self._out.inc(bytes_out)
 
-    def text(self) -> bytes:
-        """All meters in the Prometheus text format."""
+    def text(self, conflicts: int) -> bytes:
+        """All meters in the Prometheus text format; ``conflicts`` is how many commits were done again since the start."""
+        self._conflicts.inc(conflicts - self._conflicts_told)
+        self._conflicts_told = conflicts
         return generate_latest(self.registry)

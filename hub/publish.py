@@ -278,7 +278,8 @@ class Publisher:
             entry = tree.entries.get(path)
             if entry is None or entry.size > 1 << 20:
                 return b""
-            return batch.texts.get(entry.sha256) or read_blob(session, self._store, entry.sha256)
+            text = batch.texts.get(entry.sha256)
+            return text if text is not None else read_blob(session, self._store, entry.sha256)
 
         card_text = read(README).decode("utf-8", "replace")
         try:

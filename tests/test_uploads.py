@@ -11,6 +11,7 @@ import pytest
 
 from hub.uploads import Signer
 from tests.support import lfs
+from tests.support.capabilities import expired
 from tests.support.http import Http, header, lfs_file
 from tests.support.lfs import sha256
 from tests.support.server import Account, Hub
@@ -125,6 +126,14 @@ def test_forged_addresses_are_refused(hub: Hub, alice_http: Http, repo: str) -> 
         assert answer.status_code == 403, bad
         assert "Start the upload again" in answer.json()["error"]
     assert not lfs.stored(hub, sha256(data)).exists()
+
+
+def test_an_expired_address_is_refused(hub: Hub, alice_http: Http, repo: str) -> None:
+    capability = lfs.href(alice_http, repo, b"late").rsplit("/", 1)[1]
+    answer = lfs.put(alice_http, f"{hub.url}/api/lfs/{expired(hub, 'lfs-put', capability)}", b"late")
+    assert answer.status_code == 403
+    assert "expired" in answer.json()["error"]
+    assert not lfs.stored(hub, sha256(b"late")).exists()
 
 
 def test_a_token_for_xet_is_no_address_for_lfs(hub: Hub, alice_http: Http, repo: str) -> None:

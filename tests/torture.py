@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.support.server import Hub, HubFailed, Postgres
-from tests.torture_load import BUSY, Ledger, Promise, Pusher, shared_repo
+from tests.torture_load import BUSY, SHARED, Ledger, Promise, Pusher
 from tests.torture_wire import Disconnected, Refused, Wire, sha256
 
 OWNER = "torture"
@@ -79,10 +79,8 @@ class Torture:
         self._wire = Wire(hub.url, token)
         self._may_run = threading.Event()
         self.ledger = Ledger()
-        self._wire.create(OWNER, shared_repo(OWNER).split("/")[1])
+        self._wire.create(OWNER, SHARED)
         self._pushers = [Pusher(number, Wire(hub.url, token), OWNER, self.ledger, self._may_run) for number in range(clients)]
-        for pusher in self._pushers:
-            pusher.start()
 
     def kill_under_load(self) -> float:
         """Let the clients push for a random while, kill the hub, start it; returns the seconds until it was ready."""
@@ -101,17 +99,21 @@ class Torture:
             if not pusher.resting.wait(max(0.0, deadline - time.monotonic())):
                 raise TimeoutError(f"{pusher.name} is still waiting for an answer after {CALM_SECONDS:.0f} s")
 
-    def finish(self) -> None:
-        """End the clients."""
+    def __enter__(self) -> "Torture":
+        for pusher in self._pushers:
+            pusher.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
         self._wire.close()
         for pusher in self._pushers:
             pusher.finish()
+        deadline = time.monotonic() + CALM_SECONDS
         for pusher in self._pushers:
-            pusher.join(CALM_SECONDS)
+            pusher.join(max(0.0, deadline - time.monotonic()))
 
     def lost(self, promises: Iterable[Promise]) -> list[str]:
         """What is missing of the promised commits and of their files."""
-        self._wire.close()
         return [complaint for promise in promises for complaint in _broken_promises(self._wire, promise)]
 
     def lost_history(self) -> tuple[list[str], list[str]]:
@@ -134,8 +136,7 @@ def kill_often(
     """Kill the hub ``kills`` times under load, for at most ``seconds``, then look for everything that it promised."""
     verdict = Verdict(database)
     began = time.monotonic()
-    with running_hub(database, folder, workers=workers) as (hub, token):
-        torture = Torture(hub, token, clients)
+    with running_hub(database, folder, workers=workers) as (hub, token), Torture(hub, token, clients) as torture:
         verified = 0
         while verdict.kills < kills and time.monotonic() - began < seconds:
             verdict.slowest_ready = max(verdict.slowest_ready, torture.kill_under_load())
@@ -145,7 +146,6 @@ def kill_often(
                 verdict.lost += torture.lost(torture.ledger.promises[verified:])
                 verified = len(torture.ledger.promises)
         torture.calm()
-        torture.finish()
         _judge(torture, hub, verdict)
     verdict.seconds = time.monotonic() - began
     return verdict

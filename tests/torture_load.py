@@ -13,6 +13,7 @@ from tests.torture_wire import Disconnected, Refused, Wire, safetensors, sha256
 
 T = TypeVar("T")
 
+SHARED = "shared"  # the repository that all clients push to
 REPO_EVERY = 12
 SHARED_SHARE = 0.25
 ATTEMPTS = 40
@@ -115,7 +116,7 @@ class Pusher(threading.Thread):
         return self._persist(lambda: self._wire.create(self._owner, name), give_up=False)
 
     def _pick(self, own: str) -> str:
-        return shared_repo(self._owner) if self._random.random() < SHARED_SHARE else own
+        return f"{self._owner}/{SHARED}" if self._random.random() < SHARED_SHARE else own
 
     def _push(self, repo: str, serial: int) -> None:
         inline, weights = self._some_text(serial), self._some_weights(serial)
@@ -148,8 +149,3 @@ class Pusher(threading.Thread):
                 self._ledger.count_busy()
                 time.sleep(min(error.retry_after, 2))
         raise Refused(0, f"{ATTEMPTS} attempts without an answer")
-
-
-def shared_repo(owner: str) -> str:
-    """The repository that all clients push to."""
-    return f"{owner}/shared"

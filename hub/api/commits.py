@@ -78,9 +78,7 @@ async def commit(request: Request, hub: Hub, place: WritableRepo, create_pr: str
     pull = _true(create_pr)
     async with _spooled(request, hub) as (body, digest):
         digest.update(f"{place.viewer.user_id} {place.revision} {pull}".encode())
-        conflicts = hub.publisher.conflicts
         published = await _in_commit_thread(request, lambda: _publish(hub, place, body, digest.hexdigest(), pull=pull))
-    request.app.state.metrics.conflicts.inc(max(hub.publisher.conflicts - conflicts, 0))
     return JSONResponse(
         wire.committed(hub.settings.url, place.full_name, published.commit, published.pull), headers={"X-Repo-Commit": published.commit}
     )

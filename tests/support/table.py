@@ -81,7 +81,7 @@ def _parsed(text: str) -> dict[tuple[str, str, str], str]:
 
 
 _OUTCOMES = _parsed(OUTCOMES)
-CALLERS = tuple(dict.fromkeys(caller for _, _, caller in _OUTCOMES)) + ("expired", "revoked")
+CALLERS = (*dict.fromkeys(caller for _, _, caller in _OUTCOMES), "expired", "revoked")
 
 
 def expected(need: str, kind: str, caller: str) -> str:
@@ -111,6 +111,21 @@ def outcome(answer: httpx2.Response) -> str:
             return "ok" if status < 400 else f"{status} {code}: {message}"
 
 
+CONSTANTS = {
+    "rev": "main",
+    "path": "README.md",
+    "num": "1",
+    "status": "accepted",
+    "oid": WEIGHTS_SHA256,
+    "capability": "e30.c2VhbA",
+    "epoch": "1",
+    "prefix": "default",
+    "xorb_hash": "0" * 64,
+    "rest": "v1/chunks/default/00",
+    "topic": "any",
+}
+
+
 @dataclass(frozen=True)
 class Target:
     """A repository to call routes on; one that is missing has all of it but existence."""
@@ -122,7 +137,7 @@ class Target:
     def params(self) -> dict[str, str]:
         """Of an URL."""
         namespace, name = self.repo_id.split("/")
-        return {"ns": namespace, "name": name, "uid": self.uid}
+        return {"ns": namespace, "org": namespace, "name": name, "uid": self.uid}
 
 
 @dataclass(frozen=True)
@@ -135,13 +150,7 @@ class Case:
 
     def url(self, template: str, **values: str) -> str:
         """The template with everything filled in, ``values`` before all else."""
-        params = {
-            **self.target.params,
-            **{"rev": "main", "path": "README.md", "branch": self.fresh, "tag": self.fresh, "num": "1", "status": "accepted"},
-            **{"user": self.bystander, "org": self.target.params["ns"], "oid": WEIGHTS_SHA256, "capability": "e30.c2VhbA"},
-            **{"epoch": "1", "prefix": "default", "xorb_hash": "0" * 64, "rest": "v1/chunks/default/00", "topic": "any"},
-            **values,
-        }
+        params = CONSTANTS | self.target.params | {"branch": self.fresh, "tag": self.fresh, "user": self.bystander} | values
         return template.replace(":path}", "}").replace(":int}", "}").format_map(params)
 
 
