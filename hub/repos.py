@@ -143,8 +143,7 @@ def like(session: WriteSession, place: Place, liked: bool) -> None:
 
 def ask_access(session: WriteSession, place: Place) -> str:
     """Ask for the files of a gated repository: granted at once where the gate is automatic. Returns the request's status."""
-    if not place.gated:
-        raise BadRequest(f"{place.full_name} is not gated; its files are open to you.")
+    _check_gated(place)
     request = session.get(AccessRequest, (place.repo_id, place.viewer.user_id))
     if request is None:
         request = AccessRequest(repo_id=place.repo_id, user_id=place.viewer.user_id, status=ACCEPTED if place.gated == "auto" else PENDING)
@@ -152,19 +151,34 @@ def ask_access(session: WriteSession, place: Place) -> str:
     return request.status
 
 
-def set_access(session: WriteSession, place: Place, user: Namespace, status: str | None, *, must_exist: bool) -> None:
-    """Decide a request (None takes it away), or grant access unasked. Raises BadRequest, NotFound."""
-    if status not in {ACCEPTED, REJECTED, PENDING, None}:
+def decide_access(session: WriteSession, place: Place, user: Namespace, status: str | None) -> None:
+    """Accept, reject or reopen a request. Raises BadRequest, or NotFound when there is nothing to decide."""
+    if status not in {ACCEPTED, REJECTED, PENDING}:
         raise BadRequest(f"status must be accepted, rejected or pending; {status!r} is none of them.")
+    _check_gated(place)
     request = session.get(AccessRequest, (place.repo_id, user.id))
-    if request is None and must_exist:
+    if request is None:
         raise NotFound(f"{user.name} has not asked for access to {place.full_name}.")
-    if status is None:
-        session.delete(request)
-    elif request is not None:
-        request.status = status
+    if request.status == status:
+        raise NotFound(f"The request of {user.name} for {place.full_name} is {status} already.")
+    request.status = status
+
+
+def grant_access(session: WriteSession, place: Place, user: Namespace) -> None:
+    """Let a user in who may not even have asked. Raises BadRequest when there is no gate or they are in already."""
+    _check_gated(place)
+    request = session.get(AccessRequest, (place.repo_id, user.id))
+    if request is not None and request.status == ACCEPTED:
+        raise BadRequest(f"{user.name} has access to {place.full_name} already.")
+    if request is None:
+        session.add(AccessRequest(repo_id=place.repo_id, user_id=user.id, status=ACCEPTED))
     else:
-        session.add(AccessRequest(repo_id=place.repo_id, user_id=user.id, status=status))
+        request.status = ACCEPTED
+
+
+def _check_gated(place: Place) -> None:
+    if not place.gated:
+        raise BadRequest(f"{place.full_name} is not gated; its files are open to everybody who can see it.")
 
 
 def access_requests(session: ReadSession, place: Place, status: str) -> Sequence[tuple[Namespace, AccessRequest]]:

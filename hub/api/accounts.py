@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
-from hub import access, accounts
+from hub import access, accounts, explore
 from hub.access import Viewer
 from hub.api import wire
 from hub.deps import Asker, Hub, SignedIn
@@ -93,6 +93,24 @@ def org_members(org: str, hub: Hub, viewer: SignedIn) -> JSONResponse:
             statement.where(Member.namespace_id == accounts.get(session, org, accounts.ORG).id).order_by(Namespace.name)
         )
         return JSONResponse([wire.user_item(user) for user in found])
+
+
+@router.get("/api/settings/repositories")
+def my_repositories(hub: Hub, viewer: SignedIn) -> JSONResponse:
+    """The caller's own repositories and what they take."""
+    return _repositories(hub, viewer, viewer.name)
+
+
+@router.get("/api/organizations/{org}/settings/repositories")
+def org_repositories(org: str, hub: Hub, viewer: SignedIn) -> JSONResponse:
+    """An organisation's repositories, as far as the caller may see them, and what they take."""
+    return _repositories(hub, viewer, org)
+
+
+def _repositories(hub: Services, viewer: Viewer, name: str) -> JSONResponse:
+    with hub.database.read() as session:
+        page = explore.find(session, viewer, explore.Query(author=name, sort="lastModified"))
+    return JSONResponse([wire.storage_item(repo) for repo in page.repos])
 
 
 @router.get("/api/agent-harnesses")

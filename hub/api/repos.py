@@ -243,21 +243,26 @@ def access_requests(status: str, hub: Hub, place: AdministeredRepo) -> JSONRespo
 @router.post(MODEL + "/user-access-request/handle")
 def handle_access(body: wire.AccessBody, hub: Hub, place: AdministeredRepo) -> Response:
     """Accept, reject or reopen a request."""
-    return _set_access(hub, place, body, body.status, must_exist=True)
+    with changing(hub, place, Action.ADMIN) as (session, now):
+        repos.decide_access(session, now, _user_meant(session, body), body.status)
+    return wire.ok()
 
 
 @router.post(MODEL + "/user-access-request/grant")
 def grant_access(body: wire.AccessBody, hub: Hub, place: AdministeredRepo) -> Response:
     """Grant access to somebody who has not asked."""
-    return _set_access(hub, place, body, repos.ACCEPTED, must_exist=False)
-
-
-def _set_access(hub: Services, place: Place, body: wire.AccessBody, status: str | None, *, must_exist: bool) -> Response:
-    if not body.user:
-        raise BadRequest('The body must name a user: {"user": "alice"}.')
     with changing(hub, place, Action.ADMIN) as (session, now):
-        repos.set_access(session, now, accounts.get(session, body.user, accounts.USER), status, must_exist=must_exist)
+        repos.grant_access(session, now, _user_meant(session, body))
     return wire.ok()
+
+
+def _user_meant(session: ReadSession, body: wire.AccessBody) -> Namespace:
+    if body.user:
+        return accounts.get(session, body.user, accounts.USER)
+    found = session.get(Namespace, int(body.request_id, 16)) if body.request_id else None
+    if found is None:
+        raise BadRequest('The body must name a user, {"user": "alice"}, or a request, {"requestId": "..."}.')
+    return found
 
 
 # --- LFS files -----------------------------------------------------------------------------------------------------

@@ -179,11 +179,11 @@ class StatusBody(Body):
 
 
 class AccessBody(Body):
-    """POST .../user-access-request/handle and /grant."""
+    """POST .../user-access-request/handle and /grant: the user by name, or the request by its id."""
 
     status: str | None = None
     user: str | None = None
-    user_id: str | None = Field(None, alias="userId")
+    request_id: Annotated[str, Field(pattern=r"^[0-9a-f]{24}$")] | None = Field(None, alias="requestId")
 
 
 # --- commits, one line at a time -----------------------------------------------------------------------------------
@@ -349,6 +349,17 @@ def summary(repo: Repo) -> JSON:
     }
 
 
+def storage_item(repo: Repo) -> JSON:
+    """A repository as its owner's settings list it."""
+    return {
+        "id": repo.full_name,
+        "type": "model",
+        "updatedAt": iso(repo.updated_at),
+        "visibility": "private" if repo.private else "public",
+        "storage": repo.used_storage,
+    }
+
+
 def details(repo: Repo) -> JSON:
     """What model info adds to the summary."""
     return {
@@ -502,6 +513,7 @@ def access_request_item(user: Namespace, request: AccessRequest) -> JSON:
             "isPro": False,
             "type": "user",
         },
+        "requestId": f"{user.id:024x}",
         "status": request.status,
         "timestamp": iso(request.created_at),
         "fields": {},
