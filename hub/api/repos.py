@@ -13,7 +13,7 @@ from hub.access import Action, Place, Viewer
 from hub.api import wire
 from hub.db import ReadSession
 from hub.deps import AdministeredRepo, Asker, Hub, ReadableRepo, SeenRepo, SignedIn, WritableRepo, changing, locate
-from hub.errors import BadRequest
+from hub.errors import BadRequest, NotFound
 from hub.models import Blob, Like, Link, Namespace, Repo
 from hub.publish import Header
 from hub.services import Services
@@ -259,9 +259,11 @@ def grant_access(body: wire.AccessBody, hub: Hub, place: AdministeredRepo) -> Re
 def _user_meant(session: ReadSession, body: wire.AccessBody) -> Namespace:
     if body.user:
         return accounts.get(session, body.user, accounts.USER)
-    found = session.get(Namespace, int(body.request_id, 16)) if body.request_id else None
-    if found is None:
+    if not body.request_id:
         raise BadRequest('The body must name a user, {"user": "alice"}, or a request, {"requestId": "..."}.')
+    found = session.get(Namespace, wire.user_of_request(body.request_id))
+    if found is None:
+        raise NotFound(f"There is no request for access {body.request_id}.")
     return found
 
 

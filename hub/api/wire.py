@@ -6,6 +6,7 @@ Builders turn what the domain gives into the JSON that clients index; models des
 import base64
 import binascii
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import IO, Annotated, Any, Literal
@@ -183,7 +184,7 @@ class AccessBody(Body):
 
     status: str | None = None
     user: str | None = None
-    request_id: Annotated[str, Field(pattern=r"^[0-9a-f]{24}$")] | None = Field(None, alias="requestId")
+    request_id: str | None = Field(None, alias="requestId")
 
 
 # --- commits, one line at a time -----------------------------------------------------------------------------------
@@ -502,6 +503,16 @@ def status_event(discussion: Discussion, viewer: Viewer) -> JSON:
     }
 
 
+def request_of_user(user_id: int) -> str:
+    """The id of a user's request for access to one repository."""
+    return f"{user_id:024x}"
+
+
+def user_of_request(request_id: str) -> int:
+    """The user whose request has this id; -1 when it is no such id."""
+    return int(request_id, 16) if re.fullmatch("0{8}[0-9a-f]{16}", request_id) else -1
+
+
 def access_request_item(user: Namespace, request: AccessRequest) -> JSON:
     """A user's request for access."""
     return {
@@ -513,7 +524,7 @@ def access_request_item(user: Namespace, request: AccessRequest) -> JSON:
             "isPro": False,
             "type": "user",
         },
-        "requestId": f"{user.id:024x}",
+        "requestId": request_of_user(user.id),
         "status": request.status,
         "timestamp": iso(request.created_at),
         "fields": {},
