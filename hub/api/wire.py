@@ -510,7 +510,7 @@ def request_of_user(user_id: int) -> str:
 
 def user_of_request(request_id: str) -> int:
     """The user whose request has this id; -1 when it is no such id."""
-    return int(request_id, 16) if re.fullmatch("0{8}[0-9a-f]{16}", request_id) else -1
+    return int(request_id, 16) if re.fullmatch("0{9}[0-9a-f]{15}", request_id) else -1
 
 
 def access_request_item(user: Namespace, request: AccessRequest) -> JSON:
