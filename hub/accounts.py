@@ -19,6 +19,7 @@ from hub.names import check_namespace, repo_slug, slug
 
 USER, ORG = "user", "org"
 MIN_PASSWORD, MAX_PASSWORD = 8, 128
+MAX_LABEL = 96
 TOKEN_PREFIX = "hf_"
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -175,6 +176,8 @@ def add_token(
     """Make a token and return it once. Its scope is everything of the user, a namespace or a repository. Raises BadRequest, NotFound."""
     if role not in ("read", "write"):
         raise BadRequest(f"The role of a token is read or write; {role!r} is neither.")
+    if len(name) > MAX_LABEL:
+        raise BadRequest(f"The label of a token has at most {MAX_LABEL} characters.")
     if namespace and repo:
         raise BadRequest("A token is for one namespace or for one repository, not for both.")
     secret = new_token()

@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
@@ -28,9 +28,20 @@ from hub.settings import Settings
 
 log = structlog.get_logger()
 
+
+class FileRoute(Route):
+    """A plain route for the addresses that are asked most: what FastAPI adds to each request is left out."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """As every route, but known to the meters by its template."""
+        match, found = super().matches(scope)
+        return match, found | {"route": self} if match is Match.FULL else found
+
+
 FILE_ROUTES = (
-    Route("/{ns}/{name}/resolve/{rev}/{path:path}", files.resolve, methods=["GET", "HEAD"]),
-    Route("/{ns}/{name}/raw/{rev}/{path:path}", files.raw, methods=["GET", "HEAD"]),
+    FileRoute("/{ns}/{name}/resolve/{rev}/{path:path}", files.resolve, methods=["GET", "HEAD"]),
+    FileRoute("/{ns}/{name}/raw/{rev}/{path:path}", files.raw, methods=["GET", "HEAD"]),
+    FileRoute("/{name}/resolve/{rev}/{path:path}", files.single_segment, methods=["GET", "HEAD"]),
 )
 
 

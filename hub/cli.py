@@ -161,7 +161,6 @@ def _run(settings: Settings) -> None:
         log_level="warning",
         server_header=False,
         proxy_headers=False,
-        h11_max_incomplete_event_size=32 << 10,
         timeout_graceful_shutdown=10,
     )
 
@@ -316,6 +315,14 @@ def repo_release(full_name: str) -> None:
     """Free the name of a deleted repository, so that it can be used again."""
     with _database() as database, database.write() as session:
         repos.release(session, full_name)
+
+
+@main.command("new-epoch")
+def new_epoch() -> None:
+    """After a backup was restored: make every Xet client forget what it has uploaded before. Restart the hub then."""
+    with _database() as database:
+        epoch = services.raise_epoch(database)
+    click.echo(f"The epoch is {epoch} now. Restart the hub.")
 
 
 # --- looking after the hub -----------------------------------------------------------------------------------------

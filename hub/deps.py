@@ -90,7 +90,8 @@ async def locate(request: Request, action: Action) -> Place:
     asker = access.read_viewer(row, given)
     _note_use(hub, asker)
     place = access.read_place(row, asker, values[2])
-    if place is None:
+    if place is None or not access.allowed(place, Action.SEE):
+        # Looked up for both, so that a private repository takes as long to deny as a missing one.
         await _follow(hub, request, asker, namespace, name)
         raise RepoNotFound(anonymous=asker.anonymous)
     access.require(place, action)

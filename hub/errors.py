@@ -18,7 +18,9 @@ HubError                        500
     AlreadyExists               409  carries the URL of what exists
   ParentMismatch                412  the named parent commit is not the head
   TooLarge                      413
+  AddressTooLong                414
   RangeNotSatisfiable           416
+  HeadersTooLarge               431
   Unprocessable                 422  bytes that are not what they were said to be
   Busy                          503  try again; carries Retry-After
   StorageFull                   507
@@ -170,6 +172,18 @@ class TooLarge(HubError):
     """Something is larger than the hub takes; the message names the limit and its setting."""
 
     status = 413
+
+
+class AddressTooLong(HubError):
+    """The path is longer than the hub takes."""
+
+    status = 414
+
+
+class HeadersTooLarge(HubError):
+    """The request's headers are larger than the hub takes."""
+
+    status = 431
 
 
 class RangeNotSatisfiable(HubError):

@@ -16,12 +16,13 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hub.errors import BadRequest, TooLarge
+from hub.errors import AddressTooLong, BadRequest, HeadersTooLarge, TooLarge
 from hub.metrics import Metrics
 from hub.settings import MIB, Settings
 
 MARK = "\x1f"
-MAX_PATH_BYTES = 8 << 10
+MAX_PATH_BYTES, MAX_HEADER_BYTES, MAX_HEADERS_BYTES = 8 << 10, 8 << 10, 32 << 10
+YAML_BODY = 2 * MIB
 XORB_BODY = 66 * MIB
 CLIENT_WENT_AWAY = 499
 _BAD = re.compile(r"[\x00-\x1f\x7f\ufffd]")
@@ -40,7 +41,7 @@ def unmark(segment: str) -> str:
 def clean_path(raw: bytes) -> str:
     """The path to route by. Raises BadRequest for bytes that are no path."""
     if len(raw) > MAX_PATH_BYTES:
-        raise BadRequest(f"The address is longer than {MAX_PATH_BYTES} bytes.")
+        raise AddressTooLong(f"The address is longer than {MAX_PATH_BYTES} bytes.")
     try:
         text = raw.decode("ascii")
         path = "/".join(unquote(segment, errors="strict").replace("/", MARK) for segment in text.split("/")) if "%" in text else text
@@ -76,7 +77,7 @@ class Guard:
         exchange = _Exchange(scope, receive, send, self._body_limit(scope))
         try:
             scope["path"] = clean_path(scope["raw_path"])
-            exchange.check_length()
+            exchange.check_headers()
             await self._app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
             exchange.status = CLIENT_WENT_AWAY
@@ -96,7 +97,7 @@ class Guard:
         if method == "POST" and _COMMIT.fullmatch(path):
             return self._settings.max_commit_bytes
         if path == "/api/validate-yaml":
-            return self._settings.max_card_bytes * 2
+            return YAML_BODY
         return self._settings.max_json_bytes
 
     def _record(self, scope: Scope, exchange: "_Exchange") -> None:
@@ -121,9 +122,13 @@ class _Exchange:
         self.answering = False
         self.request_id = scope.setdefault("state", {})["request_id"] = secrets.token_hex(8)
 
-    def check_length(self) -> None:
-        """Refuse a body by its announced length, before a byte of it is read."""
-        for name, value in self._scope["headers"]:
+    def check_headers(self) -> None:
+        """Refuse headers that are too many, and a body by its announced length, before a byte of it is read."""
+        headers = self._scope["headers"]
+        sizes = [len(name) + len(value) for name, value in headers]
+        if sum(sizes) > MAX_HEADERS_BYTES or max(sizes, default=0) > MAX_HEADER_BYTES:
+            raise HeadersTooLarge(f"The headers are larger than {MAX_HEADERS_BYTES} bytes, or one is larger than {MAX_HEADER_BYTES}.")
+        for name, value in headers:
             if name == b"content-length" and value.isdigit() and int(value) > self._limit:
                 raise self._too_large()
 

@@ -90,12 +90,13 @@ Taken = AddFile | AddPointer | Delete
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One commit request: where, by which message, and its digest to know it again."""
+    """One commit request: where, by which message, its digest to know it again, and the pull request that it opens or merges."""
 
     place: Place
     header: Header
     digest: str
     pull: bool = False
+    merges: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +164,7 @@ class Publisher:
         header = Header(f"{pull.title} (#{number})", pull.description)
         digest = hashlib.sha256(f"merge {place.repo_id} {number}".encode()).hexdigest()
         with self._turn(place.repo_id):
-            published = self._until_it_fits(Request(place, header, digest), Batch(operations))
-        with self._database.write() as session:
-            discussions.get(session, place, number).status = discussions.MERGED
-        return published.commit
+            return self._until_it_fits(Request(place, header, digest, merges=number), Batch(operations)).commit
 
     def _changes_of(self, session: ReadSession, place: Place, pull: Discussion) -> list[Taken]:
         """What a pull request changed since the commit it is based on. Raises Conflict."""
@@ -255,7 +253,7 @@ class Publisher:
         added = _resolve(session, place, batch)
         entries = _apply(base.entries, batch.operations, added)
         tree = Tree(entries)
-        if tree.folders[""] == base.folders[""] and not request.pull:
+        if tree.folders[""] == base.folders[""] and not request.pull and request.merges is None:
             return None
         check_tree(entries)
         viewer, header = place.viewer, request.header
@@ -416,6 +414,8 @@ def _publish(session: WriteSession, request: Request, batch: Batch, plan: Plan) 
     _touch_blobs(session, {entry.sha256 for entry in plan.added.values()})
     revisions.save_commit(session, plan.commit, plan.tree)
     pull = _open_pull(session, request, plan) if request.pull else None
+    if request.merges is not None:
+        discussions.mergeable(session, place, request.merges).status = discussions.MERGED
     if pull is None and not revisions.move_ref(session, place.repo_id, plan.branch, old=plan.head, new=plan.commit.oid):
         raise HeadMoved
     _link(session, place.repo_id, plan.added)

@@ -90,6 +90,14 @@ def this_instance(database: Database) -> Instance:
     return found
 
 
+def raise_epoch(database: Database) -> int:
+    """Begin a new generation of the Xet address, which clients key their upload caches by; returns its number."""
+    with database.write() as session:
+        instance = session.scalars(sa.select(Instance)).one()
+        instance.epoch += 1
+        return instance.epoch
+
+
 def found_instance(database: Database) -> None:
     """Make the hub's own row in a database that has none."""
     with database.write() as session:

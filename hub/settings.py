@@ -36,7 +36,6 @@ class Settings(BaseSettings):
     max_commit_operations: Annotated[int, Field(ge=1)] = 10_000
     max_inline_bytes: Bytes = 10 * MIB
     max_lfs_bytes: Bytes = 50 * GIB
-    max_card_bytes: Bytes = 1 * MIB
     max_uploads: Annotated[int, Field(ge=1)] = 64
     max_waiting_commits: Annotated[int, Field(ge=1)] = 256
     min_free_bytes: Annotated[int, Field(ge=0)] = 256 * MIB

@@ -64,6 +64,7 @@ def fsck(database: Database, store: BlobStore, *, read_data: bool = False, progr
         yield from _check_commits(session, progress)
         yield from _check_manifests(session, progress)
         yield from _check_blobs(session, store, read_data, progress)
+        yield from _check_xorbs(session, store)
 
 
 def _check_refs(session: ReadSession) -> Iterator[Finding]:
@@ -140,6 +141,18 @@ def _check_blobs(session: ReadSession, store: BlobStore, read_data: bool, progre
         wrong = _wrong_text(sha256, size, data) if data is not None else _wrong_object(store, sha256, size, read_data)
         if wrong:
             yield Finding("blob", sha256, f"{wrong}; held by {_holders(session, sha256)}")
+
+
+def _check_xorbs(session: ReadSession, store: BlobStore) -> Iterator[Finding]:
+    for repo, uid, xorb_hash, size in session.execute(
+        sa.select(Repo.full_name, Repo.uid, Xorb.hash, Xorb.size).join(Repo, Repo.id == Xorb.repo_id)
+    ):
+        if store.size(xorb_key(uid, xorb_hash)) != size:
+            yield Finding(
+                "xorb",
+                f"{repo} xorb {xorb_hash}",
+                "it is not in the store as it was sent; run `adapterhub new-epoch`, so that clients send it again",
+            )
 
 
 def _wrong_text(sha256: str, size: int, data: bytes) -> str | None:

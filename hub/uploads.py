@@ -202,7 +202,10 @@ def _keep_file(database: Database, store: BlobStore, door: XetDoor, file: xet.Sh
     index = _xorb_index(database, door, {segment.xorb for segment in file.segments})
 
     def opened(xorb_hash: str) -> tuple[Any, Sequence[xet.Chunk]]:
-        return store.open(xorb_key(door.uid, xorb_hash)), index[xorb_hash]
+        try:
+            return store.open(xorb_key(door.uid, xorb_hash)), index[xorb_hash]
+        except FileNotFoundError:
+            raise _xorb_missing(xorb_hash) from None
 
     with store.stage() as staged:
         for piece in xet.reassemble(file, opened):
@@ -220,10 +223,12 @@ def _xorb_index(database: Database, door: XetDoor, hashes: set[str]) -> dict[str
             index |= {xorb_hash: xet.unpack_chunks(chunks) for xorb_hash, chunks in rows}
     missing = hashes - index.keys()
     if missing:
-        raise xet.XetError(
-            f"The shard refers to xorb {min(missing)}, which is not here. Delete the client's xet cache ($HF_HOME/xet) and upload again."
-        )
+        raise _xorb_missing(min(missing))
     return index
+
+
+def _xorb_missing(xorb_hash: str) -> xet.XetError:
+    return xet.XetError(f"The shard refers to xorb {xorb_hash}, which is not here. Delete the client's cache ($HF_HOME/xet), upload again.")
 
 
 def _renew(session: WriteSession, door: XetDoor, shard: xet.Shard, present: Iterable[str]) -> None:

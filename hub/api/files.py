@@ -14,8 +14,8 @@ from hub import models, revisions
 from hub.access import Action, Commitish, Place
 from hub.api import wire
 from hub.blobs import blob_key
-from hub.deps import Hub, SeenRepo, locate, services
-from hub.errors import BadRequest, EntryNotFound, RangeNotSatisfiable
+from hub.deps import Hub, SeenRepo, locate, services, viewer
+from hub.errors import BadRequest, EntryNotFound, RangeNotSatisfiable, RepoNotFound
 from hub.git import Entry, lfs_pointer
 from hub.guard import unmark
 from hub.publish import TEXT_ROW_BYTES, read_text
@@ -43,14 +43,28 @@ async def resolve(request: Request) -> Response:
     path = unmark(request.path_params["path"])
     entry = revisions.file_at(tree, path, commit)
     headers = _file_headers(place, commit, path, entry, pinned=place.ref is None)
+    if _known(request.headers.get("if-none-match"), headers["ETag"]):
+        return Response(status_code=304, headers=headers)
     if request.method == "GET" and "range" not in request.headers:
         hub.tally.downloaded(place.repo_id)
-    if f'"{headers["ETag"]}"' == request.headers.get("if-none-match") or headers["ETag"] == request.headers.get("if-none-match"):
-        return Response(status_code=304, headers=headers)
     url = hub.store.redirect_url(blob_key(entry.sha256), filename=path.rsplit("/", 1)[-1], private=place.private) if entry.lfs else None
     if url is not None:
         return RedirectResponse(url, 302, headers | {"Cache-Control": "no-store"})
     return await send_blob(hub, request, entry.sha256, entry.size, headers)
+
+
+@router.get("/api/models/{name}")
+@router.get("/api/models/{name}/revision/{rev}")
+@router.get("/api/models/{name}/tree/{rev}")
+@router.get("/api/models/{name}/tree/{rev}/{path:path}")
+async def single_segment(request: Request) -> Response:
+    """An id without a namespace, such as ``gpt2``: only other hubs have such repositories."""
+    raise RepoNotFound(anonymous=(await viewer(request)).anonymous)
+
+
+def _known(if_none_match: str | None, etag: str) -> bool:
+    """Whether the client has the file already, by the validators it sends."""
+    return if_none_match is not None and etag in {given.strip().removeprefix("W/") for given in if_none_match.split(",")}
 
 
 async def raw(request: Request) -> Response:
