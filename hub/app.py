@@ -35,7 +35,7 @@ class FileRoute(Route):
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """As every route, but known to the meters by its template."""
         match, found = super().matches(scope)
-        return match, found | {"route": self} if match is Match.FULL else found
+        return match, {**found, "route": self} if match is Match.FULL else found
 
 
 FILE_ROUTES = (

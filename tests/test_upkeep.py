@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,6 @@ from tests.support.lfs import sha256
 from tests.support.local_hub import LocalHub
 
 DATABASES = ("sqlite", "postgres")
-NOTHING = Collected()
 
 
 @pytest.fixture(params=DATABASES)
@@ -55,8 +54,8 @@ def fsck(hub: LocalHub, *, read_data: bool = True) -> list[str]:
     return [finding.kind for finding in upkeep.fsck(hub.database, hub.store, read_data=read_data)]
 
 
-def gc(hub: LocalHub, **options: bool) -> Collected:
-    return upkeep.gc(hub.database, hub.store, hub.settings, **options)
+def gc(hub: LocalHub, *, dry_run: bool = False) -> Collected:
+    return upkeep.gc(hub.database, hub.store, hub.settings, dry_run=dry_run)
 
 
 def gc_twice(hub: LocalHub) -> Collected:
@@ -167,7 +166,8 @@ def test_fsck_as_a_command(hub: LocalHub) -> None:
     assert plain.stdout.startswith(f"blob: {sha256(LARGE)}: its bytes are damaged")
     assert plain.stdout.endswith("1 findings.\n")
     lost = hub.command("fsck", HUB_DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
-    assert (lost.returncode, lost.stdout, len(lost.stderr.splitlines())) == (2, "", 1), lost.stderr
+    assert (lost.returncode, lost.stdout) == (2, "")
+    assert "HUB_DATABASE_URL" in lost.stderr
 
 
 # --- gc ------------------------------------------------------------------------------------------------------------
@@ -175,7 +175,6 @@ def test_fsck_as_a_command(hub: LocalHub) -> None:
 
 def test_gc_of_a_hub_without_garbage_removes_nothing(hub: LocalHub) -> None:
     before = [rows(hub, table) for table in (Blob, Link, Commit, Manifest, Ref, Repo)]
-    hub.database.close()
     for _ in range(3):
         assert gc(hub).blobs == 0
     assert [rows(hub, table) for table in (Blob, Link, Commit, Manifest, Ref, Repo)] == before
@@ -265,7 +264,7 @@ def test_the_bytes_of_a_deleted_repository_go_unless_others_hold_them(hub: Local
 def test_commits_that_nothing_reaches_go(hub: LocalHub) -> None:
     with hub.database.write() as session:
         place = hub.place("alice/sst2")
-        revisions.create_ref(session, place, "branch", "dev", place.at_revision().oid)
+        revisions.create_ref(session, place, "branch", "dev", target=place.at_revision().oid)
     hub.push("alice/sst2", "dev.bin", b"on dev only", revision="dev")
     with hub.database.write() as session:
         revisions.delete_ref(session, hub.place("alice/sst2"), "branch", "dev")
@@ -288,7 +287,7 @@ def test_young_commits_that_nothing_reaches_stay(new_hub: Callable[..., LocalHub
     hub.create("sst2")
     with hub.database.write() as session:
         place = hub.place("alice/sst2")
-        revisions.create_ref(session, place, "branch", "dev", place.at_revision().oid)
+        revisions.create_ref(session, place, "branch", "dev", target=place.at_revision().oid)
     oid = hub.push("alice/sst2", "dev.bin", b"on dev only", revision="dev")
     with hub.database.write() as session:
         revisions.delete_ref(session, hub.place("alice/sst2"), "branch", "dev")
@@ -368,8 +367,7 @@ def test_gc_racing_uploaders_loses_nothing(new_hub: Callable[..., LocalHub]) -> 
                 hub.publish(repo, Delete(path))
                 squash(hub, repo)
                 done += 1
-            except BadRequest as error:
-                assert "again" in error.message
+            except BadRequest:  # "upload again": the grant's time was over
                 refused += 1
         return done, refused
 
@@ -415,7 +413,8 @@ def test_a_commit_between_two_looks_of_gc_is_not_lost(new_hub: Callable[..., Loc
 def make_unreachable(hub: LocalHub, repo: str) -> None:
     """Leave a commit that no branch reaches, so that gc has something to look for."""
     with hub.database.write() as session:
-        revisions.create_ref(session, hub.place(repo), "branch", "dev", hub.place(repo).at_revision().oid)
+        place = hub.place(repo)
+        revisions.create_ref(session, place, "branch", "dev", target=place.at_revision().oid)
     hub.push(repo, "dev.bin", b"on dev only", revision="dev")
     with hub.database.write() as session:
         revisions.delete_ref(session, hub.place(repo), "branch", "dev")
@@ -427,7 +426,7 @@ def push_when_gc_says(hub: LocalHub, repo: str, moment: str) -> Callable[[], str
     A gc that holds the repository makes the push wait instead: then it goes on after half a second.
     """
     pool, here = ThreadPoolExecutor(1), threading.get_ident()
-    result = []
+    result: list[Future[str]] = []
 
     def interfere(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         flat = " ".join(statement.split())
