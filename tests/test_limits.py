@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hub.api.wire import MAX_DESCRIPTION, MAX_LINE, MAX_SUMMARY
-from hub.guard import MAX_PATH_BYTES
+from hub.guard import MAX_HEADER_BYTES, MAX_HEADERS_BYTES, MAX_PATH_BYTES, YAML_BODY
 from tests.support import lfs
 from tests.support.http import Http, deleted_file, deleted_folder, file, header, lfs_file
 from tests.support.lfs import sha256
@@ -23,7 +23,6 @@ SMALL = {
     "HUB_MAX_COMMIT_OPERATIONS": "10",
     "HUB_MAX_INLINE_BYTES": str(8 * KIB),
     "HUB_MAX_LFS_BYTES": str(100 * KIB),
-    "HUB_MAX_CARD_BYTES": str(16 * KIB),
 }
 
 
@@ -80,9 +79,10 @@ def test_json_bodies(sue: Http, chunked: bool) -> None:
 
 
 def test_a_card_to_be_judged_may_be_larger_than_other_bodies(sue: Http) -> None:
-    most = int(SMALL["HUB_MAX_CARD_BYTES"])
-    assert sue.post("/api/validate-yaml", json={"content": "x" * most}).status_code == 200
-    assert sue.post("/api/validate-yaml", json={"content": "x" * (3 * most)}).status_code == 413
+    empty = len(json.dumps({"content": ""}))
+    for size, status in ((YAML_BODY, 200), (YAML_BODY + 1, 413)):
+        body = json.dumps({"content": "x" * (size - empty)})
+        assert sue.post("/api/validate-yaml", content=body, headers={"Content-Type": "application/json"}).status_code == status
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -336,7 +336,16 @@ def _status(hub: Hub, target: bytes) -> int:
 def test_the_length_of_an_address(hub: Hub, repo: str) -> None:
     start = f"/{repo}/resolve/main/".encode()
     assert _status(hub, start + b"a" * (MAX_PATH_BYTES - len(start))) == 404
-    assert _status(hub, start + b"a" * (MAX_PATH_BYTES + 1 - len(start))) == 400
+    assert _status(hub, start + b"a" * (MAX_PATH_BYTES + 1 - len(start))) == 414
+
+
+def test_the_length_of_headers(http: Http) -> None:
+    name = "X-Long"
+    assert http.get("/healthz", headers={name: "x" * (MAX_HEADER_BYTES - len(name))}).status_code == 200
+    assert http.get("/healthz", headers={name: "x" * (MAX_HEADER_BYTES + 1 - len(name))}).status_code == 431
+    many = {f"X-{number}": "x" * 7_000 for number in range(4)}
+    assert http.get("/healthz", headers=many).status_code == 200
+    assert http.get("/healthz", headers=many | {"X-Last": "x" * (MAX_HEADERS_BYTES - 4 * 7_000)}).status_code == 431
 
 
 @pytest.mark.parametrize(

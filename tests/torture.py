@@ -246,7 +246,7 @@ def fsck(hub: Hub) -> list[str]:
         hub.cli("fsck", "--read-data", "--json")
     except HubFailed as error:
         found = [line for line in str(error).splitlines() if line.startswith('{"kind"')]
-        return found or [str(error)]
+        return found or [str(error)[-1000:]]
     return []
 
 

@@ -1,5 +1,6 @@
 """A hub without a server: its services in this process, for tests of what lies below the wire."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -7,9 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
 from hub import access, accounts, repos, schema, services, uploads
 from hub.access import Place, Viewer
 from hub.blobs import blob_key
+from hub.models import Blob
 from hub.publish import AddInline, AddPointer, Delete, Header, Operation, Published
 from hub.settings import Settings
 from hub.uploads import Sender
@@ -94,6 +98,20 @@ class LocalHub:
     def stored(self, sha256: str) -> Path:
         """The file of a blob in the store."""
         return self.settings.blob_folder / blob_key(sha256)
+
+    def stored_bytes(self, data: bytes) -> bytes | None:
+        """What the store holds under the sha256 of ``data``."""
+        file = self.stored(hashlib.sha256(data).hexdigest())
+        return file.read_bytes() if file.exists() else None
+
+    def objects(self) -> set[str]:
+        """The sha256 that objects in the store are named by."""
+        return {item.key.rsplit("/", 1)[-1] for item in self.store.list("blobs")}
+
+    def stored_rows(self) -> set[str]:
+        """The sha256 of the blobs that should have an object in the store."""
+        with self.database.read() as session:
+            return set(session.scalars(sa.select(Blob.sha256).where(Blob.data.is_(None))))
 
     def command(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the hub in a process of its own; ``settings`` are environment variables."""

@@ -31,6 +31,7 @@ OUTCOMES = """
     need       where    anonymous  outsider   reader     writer     admin      reading    elsewhere  here
 
     nothing    any      nothing    nothing    nothing    nothing    nothing    nothing    nothing    nothing
+    nowhere    any      hidden     hidden     hidden     hidden     hidden     hidden     hidden     hidden
     open       any      ok         ok         ok         ok         ok         ok         ok         ok
     seal       any      forbidden  forbidden  forbidden  forbidden  forbidden  forbidden  forbidden  forbidden
     asker      any      ok         ok         ok         ok         ok         ok         ok         ok
@@ -214,8 +215,11 @@ def _made(kind: str) -> Prepared:
     return prepare
 
 
-def _granted(admin: Http, case: Case) -> Mapping[str, str]:
-    admin.post(f"/api/models/{case.target.repo_id}/user-access-request/grant", json={"user": case.bystander}).raise_for_status()
+def _rejected(admin: Http, case: Case) -> Mapping[str, str]:
+    """The bystander's request stands rejected, whatever it was before."""
+    url = f"/api/models/{case.target.repo_id}/user-access-request"
+    admin.post(f"{url}/grant", json={"user": case.bystander})
+    admin.post(f"{url}/handle", json={"user": case.bystander, "status": "rejected"})
     return {}
 
 
@@ -282,8 +286,15 @@ ROUTES = (
     Row("POST", MODEL + "/discussions/{num}/merge", "write", prepare=_pulled),
     Row("PUT", MODEL + "/settings", "admin", _json()),
     Row("GET", MODEL + "/user-access-request/{status}", "admin"),
-    Row("POST", MODEL + "/user-access-request/grant", "admin", _bystander()),
-    Row("POST", MODEL + "/user-access-request/handle", "admin", _bystander(status="accepted"), prepare=_granted),
+    Row("POST", MODEL + "/user-access-request/grant", "admin", _bystander(), prepare=_rejected, kinds=("gated", "private")),
+    Row(
+        "POST",
+        MODEL + "/user-access-request/handle",
+        "admin",
+        _bystander(status="accepted"),
+        prepare=_rejected,
+        kinds=("gated", "private"),
+    ),
     Row("POST", MODEL + "/like", "like"),
     Row("DELETE", MODEL + "/like", "like"),
     Row("POST", "/{ns}/{name}/ask-access", "like", kinds=("gated", "private")),
@@ -298,6 +309,14 @@ ROUTES = (
     Row("GET", "/api/organizations/{org}/overview", "asker"),
     Row("GET", "/api/organizations/{org}/members", "account"),
     Row("GET", "/api/whoami-v2", "account"),
+    Row("GET", "/api/settings/repositories", "account"),
+    Row("GET", "/api/organizations/{org}/settings/repositories", "account"),
+    # ids without a namespace
+    Row("GET HEAD", "/{name}/resolve/{rev}/{path:path}", "nowhere"),
+    Row("GET", "/api/models/{name}", "nowhere"),
+    Row("GET", "/api/models/{name}/revision/{rev}", "nowhere"),
+    Row("GET", "/api/models/{name}/tree/{rev}", "nowhere"),
+    Row("GET", "/api/models/{name}/tree/{rev}/{path:path}", "nowhere"),
     # the same for everybody
     Row("GET", "/{ns}/{name}.git/info/refs", "nothing"),
     Row("GET", "/{ns}/{name}/info/refs", "nothing"),
