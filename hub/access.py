@@ -5,6 +5,7 @@ by the scope and the role of the token they came with. Everything else follows f
 
     see it            a role, or it is public
     read its files    see it, and (a role, or it is not gated, or access was granted)
+    take part         see it, with a token that may write here (like it, ask for access)
     write             write or admin
     administer        admin
 """
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+from urllib.parse import unquote
 
 import sqlalchemy as sa
 from sqlalchemy.orm import aliased
@@ -31,6 +33,7 @@ class Action(Enum):
 
     SEE = "see"
     READ = "read"
+    TAKE_PART = "take part"
     WRITE = "write"
     ADMIN = "admin"
 
@@ -95,6 +98,10 @@ def allowed(place: Place, action: Action) -> bool:
         return place.role is not None or not place.private
     if action is Action.READ:
         return allowed(place, Action.SEE) and (place.role is not None or not place.gated or place.granted)
+    if action is Action.TAKE_PART:
+        viewer = place.viewer
+        mine = viewer.token_role == "write" and _covers(viewer, place.namespace_id, place.repo_id)
+        return allowed(place, Action.SEE) and mine and not viewer.anonymous
     if action is Action.WRITE:
         return place.role in {"write", "admin"}
     return place.role == "admin"
@@ -123,8 +130,8 @@ def require(place: Place, action: Action) -> None:
     if action is Action.READ:
         raise Gated(place.full_name, anonymous=anonymous)
     if anonymous:
-        raise SignInRequired(f"Writing to {place.full_name} needs a token. Make one and set HF_TOKEN, or run `hf auth login`.")
-    raise Forbidden(f"You have no {action.value} right on {place.full_name}: {_why_not(place)}.")
+        raise SignInRequired(f"This needs a token with a right on {place.full_name}. Make one and set HF_TOKEN, or run `hf auth login`.")
+    raise Forbidden(f"You may not do this to {place.full_name}: {_why_not(place)}.")
 
 
 def _why_not(place: Place) -> str:
@@ -209,7 +216,9 @@ def read_place(row: Sequence[Any], viewer: Viewer, revision: str) -> Place | Non
 
 def key(credential: str | None, namespace: str, name: str, revision: str | None) -> tuple[str | None, str, str]:
     """The values of LOOK_UP for a repository named in a URL; ``HEAD`` is the default branch."""
-    return credential, repo_slug(namespace, name), DEFAULT_BRANCH if revision in {None, "HEAD"} else str(revision)
+    if revision in {None, "HEAD"}:
+        revision = DEFAULT_BRANCH
+    return credential, repo_slug(namespace, name), str(revision).removeprefix("refs/heads/").removeprefix("refs/tags/")
 
 
 def confirm(session: ReadSession, place: Place, action: Action) -> Place:
@@ -249,6 +258,10 @@ def moved_to(session: ReadSession, viewer: Viewer, namespace: str, name: str) ->
     return session.scalar(statement.where(Redirect.slug == f"{slug(namespace)}/{slug(name)}", visible_to(viewer)))
 
 
-def redirect(full_name: str, namespace: str, name: str, raw_path: str) -> Moved:
-    """The answer to a request by an old name or another spelling: the same path under ``full_name``, relative."""
-    return Moved(raw_path.replace(f"/{namespace}/{name}", f"/{full_name}", 1))
+def redirect(full_name: str, address: str) -> Moved:
+    """The answer to a request by an old name or another spelling: the same address under ``full_name``, relative."""
+    path, mark, query = address.partition("?")
+    segments = path.split("/")
+    at = 3 if path.startswith("/api/models/") else 1
+    git = ".git" if unquote(segments[at + 1]).endswith(".git") else ""
+    return Moved("/".join((*segments[:at], full_name + git, *segments[at + 2 :])) + mark + query)

@@ -50,7 +50,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     metrics = Metrics()
     app = FastAPI(
-        title="AdapterHub", version=__version__, lifespan=_lifespan, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json"
+        title="AdapterHub",
+        version=__version__,
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        redirect_slashes=False,
     )
     app.state.settings, app.state.metrics, app.state.uploads = settings, metrics, 0
     # The files come first: they are what clients ask for most, and routes are tried in order.
@@ -147,7 +153,8 @@ def _as_hub_http_error(error: HTTPException) -> HubError:
 
 def header_text(message: str) -> str:
     """A message that may stand in a header: one line, ASCII."""
-    return " ".join(message.split()).encode("ascii", "backslashreplace").decode()[:1_000]
+    line = "".join(character if character.isprintable() else " " for character in message)
+    return line.encode("ascii", "backslashreplace").decode()[:1_000]
 
 
 def _wants_page(request: Request) -> bool:

@@ -96,14 +96,14 @@ async def locate(request: Request, action: Action) -> Place:
         raise RepoNotFound(anonymous=asker.anonymous)
     access.require(place, action)
     if place.full_name != f"{namespace}/{name}":
-        raise access.redirect(place.full_name, namespace, name, _address(request))
+        raise access.redirect(place.full_name, _address(request))
     return place
 
 
 async def _follow(hub: Services, request: Request, asker: Viewer, namespace: str, name: str) -> None:
     target = await hub.hot.run(lambda session: access.moved_to(session, asker, namespace, name))
     if target is not None:
-        raise access.redirect(target, namespace, name, _address(request))
+        raise access.redirect(target, _address(request))
 
 
 def _address(request: Request) -> str:
@@ -122,6 +122,7 @@ def _place_for(action: Action) -> Callable[[Request], Coroutine[Any, Any, Place]
 
 SeenRepo = Annotated[Place, Depends(_place_for(Action.SEE))]
 ReadableRepo = Annotated[Place, Depends(_place_for(Action.READ))]
+SharedRepo = Annotated[Place, Depends(_place_for(Action.TAKE_PART))]
 WritableRepo = Annotated[Place, Depends(_place_for(Action.WRITE))]
 AdministeredRepo = Annotated[Place, Depends(_place_for(Action.ADMIN))]
 

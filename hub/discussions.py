@@ -8,6 +8,7 @@ from hub.errors import Conflict, NotFound
 from hub.models import Discussion
 
 OPEN, CLOSED, MERGED = "open", "closed", "merged"
+MAX_NUMBER = 2**31 - 1
 
 
 def start(session: WriteSession, place: Place, title: str, description: str, *, base: str | None) -> int:
@@ -30,7 +31,7 @@ def start(session: WriteSession, place: Place, title: str, description: str, *, 
 
 def get(session: ReadSession, place: Place, number: int) -> Discussion:
     """A discussion of a repository. Raises NotFound."""
-    found = session.get(Discussion, (place.repo_id, number))
+    found = session.get(Discussion, (place.repo_id, number)) if 0 < number <= MAX_NUMBER else None
     if found is None:
         raise NotFound(f"{place.full_name} has no discussion {number}.")
     return found

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-import json
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -93,15 +93,15 @@ def _tagged(tag: str) -> Any:
 
 
 def _write_cursor(value: int, last: int) -> str:
-    return base64.urlsafe_b64encode(json.dumps([value, last]).encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(struct.pack(">qq", value, last)).decode().rstrip("=")
 
 
 def _read_cursor(cursor: str) -> tuple[int, int]:
     try:
-        value, last = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return int(value), int(last)
-    except (binascii.Error, ValueError, TypeError) as error:
+        value, last = struct.unpack(">qq", base64.urlsafe_b64decode(cursor.encode("ascii") + b"=="))
+    except (binascii.Error, ValueError, struct.error) as error:
         raise BadRequest("The cursor is not one of this hub's. Start again without it.") from error
+    return value, last
 
 
 def liked_by(session: ReadSession, viewer: Viewer, likes: sa.Select[int, int]) -> Sequence[tuple[Repo, int]]:

@@ -9,6 +9,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, MutableMapping
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
@@ -43,12 +44,12 @@ def clean_path(raw: bytes) -> str:
     if len(raw) > MAX_PATH_BYTES:
         raise AddressTooLong(f"The address is longer than {MAX_PATH_BYTES} bytes.")
     try:
-        text = raw.decode("ascii")
-        path = "/".join(unquote(segment, errors="strict").replace("/", MARK) for segment in text.split("/")) if "%" in text else text
+        segments = [unquote(segment, errors="strict") for segment in raw.decode("ascii").split("/")]
     except UnicodeDecodeError as error:
         raise BadRequest("The address is not percent-encoded UTF-8.") from error
-    if _BAD.search(path.replace(MARK, "")):
+    if any(map(_BAD.search, segments)):
         raise BadRequest("The address holds control characters.")
+    path = "/".join(segment.replace("/", MARK) for segment in segments)
     return _join_bare_ref(path) if "/refs/" in path else path
 
 
@@ -74,10 +75,10 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send, self._body_limit(scope))
+        exchange = _Exchange(scope, receive, send)
         try:
             scope["path"] = clean_path(scope["raw_path"])
-            exchange.check_headers()
+            exchange.check(self._body_limit(scope))
             await self._app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
             exchange.status = CLIENT_WENT_AWAY
@@ -89,7 +90,7 @@ class Guard:
             self._record(scope, exchange)
 
     def _body_limit(self, scope: Scope) -> int:
-        path, method = scope["raw_path"].decode("latin-1"), scope["method"]
+        path, method = scope["path"], scope["method"]
         if method == "PUT" and path.startswith("/api/lfs/"):
             return self._settings.max_lfs_bytes
         if path.startswith("/cas/"):
@@ -114,17 +115,22 @@ class Guard:
 class _Exchange:
     """One request and its answer: counts, the limit of the body, the headers that every answer has."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
-        self._receive, self._send, self._limit, self._scope = receive, send, limit, scope
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._receive, self._send, self._scope = receive, send, scope
+        self._limit = 0
+        self._refusal: TooLarge | None = None
         self.started = time.perf_counter()
         self.bytes_in = self.bytes_out = 0
         self.status = 500
         self.answering = False
         self.request_id = scope.setdefault("state", {})["request_id"] = secrets.token_hex(8)
 
-    def check_headers(self) -> None:
-        """Refuse headers that are too many, and a body by its announced length, before a byte of it is read."""
+    def check(self, limit: int) -> None:
+        """Refuse what the head of a request shows already: too many headers, a body over ``limit`` bytes, NUL in the query."""
+        self._limit = limit
         headers = self._scope["headers"]
+        if b"%00" in self._scope["query_string"]:
+            raise BadRequest("The query holds a NUL character.")
         sizes = [len(name) + len(value) for name, value in headers]
         if sum(sizes) > MAX_HEADERS_BYTES or max(sizes, default=0) > MAX_HEADER_BYTES:
             raise HeadersTooLarge(f"The headers are larger than {MAX_HEADERS_BYTES} bytes, or one is larger than {MAX_HEADER_BYTES}.")
@@ -140,12 +146,17 @@ class _Exchange:
         message = await self._receive()
         self.bytes_in += len(message.get("body", b""))
         if self.bytes_in > self._limit:
-            raise self._too_large()
+            self._refusal = self._too_large()
+            raise self._refusal
         return message
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
         """The next message of the answer, counted; the first one gets our headers."""
         if message["type"] == "http.response.start":
+            if self._refusal is not None and message["status"] == HTTPStatus.BAD_REQUEST:
+                # FastAPI takes any error while it reads a body for a malformed one.
+                refusal, self._refusal = self._refusal, None
+                raise refusal
             self.status, self.answering = message["status"], True
             message["headers"] = [*message["headers"], (b"x-request-id", self.request_id.encode()), (b"x-content-type-options", b"nosniff")]
         else:

@@ -7,10 +7,15 @@ import structlog
 from hub.settings import Settings
 
 
+def _lines() -> structlog.dev.ConsoleRenderer:
+    # Plain tracebacks: richer ones show local variables, and with them the tokens that requests carry.
+    return structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+
+
 def configure(settings: Settings) -> None:
     """Set up logging for this process."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    render = structlog.processors.JSONRenderer() if settings.log_json else structlog.dev.ConsoleRenderer(colors=False)
+    render = structlog.processors.JSONRenderer() if settings.log_json else _lines()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from hub import revisions
-from hub.access import DEFAULT_BRANCH, Place, Viewer, namespace_role
+from hub.access import DEFAULT_BRANCH, Place, Viewer, namespace_role, visible_to
 from hub.db import ReadSession, WriteSession, now_ms
 from hub.errors import AlreadyExists, BadRequest, Forbidden, NameReserved, NotFound
 from hub.git import Entry, blob_oid
@@ -27,7 +27,7 @@ def create(session: WriteSession, viewer: Viewer, namespace: str | None, name: s
     """
     owner = _writable_namespace(session, viewer, namespace or viewer.name)
     full_name = f"{owner.name}/{check_repo_name(name)}"
-    _check_free(session, full_name, url)
+    _check_free(session, viewer, full_name, url)
     repo = Repo(
         uid=secrets.token_hex(12), namespace_id=owner.id, name=name, full_name=full_name, slug=repo_slug(owner.name, name), private=private
     )
@@ -49,20 +49,20 @@ def _writable_namespace(session: WriteSession, viewer: Viewer, name: str) -> Nam
     return owner
 
 
-def _check_free(session: WriteSession, full_name: str, url: str) -> None:
-    namespace, name = full_name.split("/")
-    wanted = repo_slug(namespace, name)
-    taken = session.scalar(sa.select(Repo).where(Repo.slug == wanted))
-    if taken is None:
-        taken = session.scalar(sa.select(Repo).join(Redirect, Redirect.repo_id == Repo.id).where(Redirect.slug == wanted))
-    if taken is None:
+def _check_free(session: WriteSession, viewer: Viewer, full_name: str, url: str) -> None:
+    """Raise AlreadyExists, or NameReserved when the name was used by what is gone or what the caller may not see."""
+    wanted = repo_slug(*full_name.split("/"))
+    moved_here = sa.select(Redirect.repo_id).where(Redirect.slug == wanted)
+    named_so = (Repo.slug == wanted) | Repo.id.in_(moved_here)
+    if session.scalar(sa.select(Repo.id).where(named_so)) is None:
         return
-    if taken.deleted_at is not None:
-        raise NameReserved(
-            f"{taken.full_name} was deleted and its name stays reserved, so that a pinned revision never comes to mean something else. "
-            "Choose another name, or ask the operator to release this one with `adapterhub repo release`."
-        )
-    raise AlreadyExists(f"You already created this model repo: {taken.full_name}", f"{url}/{taken.full_name}")
+    seen = session.scalar(sa.select(Repo.full_name).where(named_so, visible_to(viewer)))
+    if seen is not None:
+        raise AlreadyExists(f"You already created this model repo: {seen}", f"{url}/{seen}")
+    raise NameReserved(
+        f"{full_name} was used before and stays reserved, so that a pinned revision never comes to mean something else. "
+        "Choose another name, or ask the operator to release this one with `adapterhub repo release`."
+    )
 
 
 def _first_commit(session: WriteSession, repo: Repo, viewer: Viewer) -> None:
@@ -88,19 +88,20 @@ def move(session: WriteSession, place: Place, target: str, url: str) -> None:
     repo = session.get_one(Repo, place.repo_id)
     full_name, wanted = f"{owner.name}/{check_repo_name(name)}", repo_slug(owner.name, name)
     if wanted != repo.slug:
-        _make_room(session, repo, full_name, wanted, url)
+        _make_room(session, place.viewer, repo, full_name, url)
     if owner.id != repo.namespace_id:
         session.execute(sa.delete(AccessRequest).where(AccessRequest.repo_id == repo.id))
     repo.namespace_id, repo.name, repo.full_name, repo.slug = owner.id, name, full_name, wanted
 
 
-def _make_room(session: WriteSession, repo: Repo, full_name: str, wanted: str, url: str) -> None:
+def _make_room(session: WriteSession, viewer: Viewer, repo: Repo, full_name: str, url: str) -> None:
+    wanted = repo_slug(*full_name.split("/"))
     back_to_old_name = session.get(Redirect, wanted)
     if back_to_old_name is not None and back_to_old_name.repo_id == repo.id:
         session.delete(back_to_old_name)
         session.flush()
     else:
-        _check_free(session, full_name, url)
+        _check_free(session, viewer, full_name, url)
     session.add(Redirect(slug=repo.slug, repo_id=repo.id))
 
 

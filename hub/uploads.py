@@ -159,11 +159,11 @@ class XetDoor:
         return {**self.sender.claims(), "uid": self.uid, "epoch": self.epoch}
 
     @classmethod
-    def read(cls, claims: dict[str, Any], uid: str, epoch: int) -> "XetDoor":
+    def read(cls, claims: dict[str, Any], uid: str, epoch: str) -> "XetDoor":
         """From an access token, for a request to ``/cas/{epoch}/{uid}``. Raises Forbidden when the two differ."""
-        if claims["uid"] != uid or claims["epoch"] != epoch:
+        if claims["uid"] != uid or str(claims["epoch"]) != epoch:
             raise Forbidden("This token is for another repository. Ask for a new one: xet-write-token.")
-        return cls(Sender.read(claims), uid, epoch)
+        return cls(Sender.read(claims), uid, int(claims["epoch"]))
 
 
 def keep_xorb(database: Database, door: XetDoor, staged: Staged, xorb: xet.Xorb) -> bool:

@@ -400,7 +400,7 @@ def test_gc_racing_uploaders_loses_nothing(new_hub: Callable[..., LocalHub]) -> 
 
 def squash(hub: LocalHub, repo: str) -> None:
     with hub.database.write() as session:
-        revisions.super_squash(session, hub.place(repo), "main", "squashed", hub.services.manifests)
+        revisions.super_squash(session, hub.place(repo), "main", "squashed", hub.manifests)
 
 
 @pytest.mark.parametrize("new_hub", ["postgres"], indirect=True)

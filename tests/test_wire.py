@@ -326,7 +326,9 @@ def test_names_that_differ_in_case_and_separators_are_one_name(alice_http: Http,
     assert get(alice_http, f"/api/models/{alice.name}/{name.lower()}")["id"] == f"{alice.name}/{name.lower()}"
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a/b/c", "a--b", "a..b", ".a", "a.", "-a", "x.git", "x.ipynb", "é", "a\n", "x" * 97, "\u212a", "\u0131"])
+@pytest.mark.parametrize(
+    "name", ["", "a b", "a/b/c", "a--b", "a..b", ".a", "a.", "-a", "x.git", "x.ipynb", "é", "a\n", "x" * 97, "\u212a", "\u0131"]
+)
 def test_names_out_of_rule_are_refused(alice_http: Http, name: str) -> None:
     assert alice_http.post("/api/repos/create", json={"name": name}).status_code in {400, 403}
 

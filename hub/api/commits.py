@@ -57,7 +57,8 @@ def preupload(body: wire.PreuploadBody, hub: Hub, place: WritableRepo) -> JSONRe
     ignored = ignore_rules(body.git_ignore or "")
     files = []
     for file in body.files:
-        pointed = file.size > 0 and (lfs.match(check_path(file.path)) or file.size > hub.settings.max_inline_bytes)
+        check_path(file.path)
+        pointed = file.size > 0 and (lfs.match(file.path) or file.size > hub.settings.max_inline_bytes)
         present = entries.get(file.path)
         known = present if present and present.lfs == pointed else None
         files.append(
@@ -188,7 +189,9 @@ def super_squash(hub: Hub, place: WritableRepo, body: wire.SquashBody | None = N
 
 
 @router.get(MODEL + "/discussions")
-def discussions(*, hub: Hub, place: SeenRepo, p: int = 0, status: str = "", type: str = "", author: str = "") -> JSONResponse:
+def discussions(
+    *, hub: Hub, place: SeenRepo, p: Annotated[int, Query(ge=0, le=1_000_000)] = 0, status: str = "", type: str = "", author: str = ""
+) -> JSONResponse:
     """Discussions and pull requests, newest first."""
     owner = place.full_name.split("/")[0]
     statement = sa.select(Discussion).where(Discussion.repo_id == place.repo_id).order_by(Discussion.num.desc())

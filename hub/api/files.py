@@ -1,10 +1,11 @@
 """Bytes out: ``resolve`` and ``raw``, and what is where: tree and paths-info."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, BinaryIO
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -26,7 +27,7 @@ router = APIRouter()
 MODEL = "/api/models/{ns}/{name}"
 TREE_PAGE, TREE_PAGE_EXPANDED = 1_000, 50
 PIECE = 1 << 20
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 SANDBOX = "default-src 'none'; sandbox"
 TEXT_SUFFIXES = {"md", "txt", "json", "yaml", "yml", "py", "cfg", "toml", "csv", "jinja", "gitattributes", "gitignore"}
 
@@ -124,7 +125,7 @@ def disposition(filename: str) -> str:
 
 async def send_blob(hub: Services, request: Request, sha256: str, size: int, headers: Mapping[str, str]) -> Response:
     """The bytes of a blob that the caller has reached through a repository, or the part that a Range header asks for."""
-    start, end = _range(request.headers.get("range"), size)
+    start, end = _range(_asked_range(request, headers), size)
     if request.method == "HEAD":
         return _without_body(start, end, size, headers)
     text = await _text(hub, sha256) if size <= TEXT_ROW_BYTES else None
@@ -162,9 +163,15 @@ def _open(hub: Services, sha256: str, start: int) -> BinaryIO:
 
 
 def _part(content: bytes, request: Request, headers: Mapping[str, str]) -> Response:
-    start, end = _range(request.headers.get("range"), len(content))
+    start, end = _range(_asked_range(request, headers), len(content))
     whole = (start, end) == (0, len(content))
     return Response(content[start:end], 200 if whole else 206, _with_range(headers, start, end, len(content)))
+
+
+def _asked_range(request: Request, headers: Mapping[str, str]) -> str | None:
+    """The Range header, unless the client wants the part only of a file that is another by now (If-Range)."""
+    validator = request.headers.get("if-range")
+    return request.headers.get("range") if validator in {None, headers["ETag"]} else None
 
 
 def _range(header: str | None, size: int) -> tuple[int, int]:
@@ -233,7 +240,7 @@ async def tree(
     expanded = _true(expand)
     most = TREE_PAGE_EXPANDED if expanded else TREE_PAGE
     paths = _below(listing, unmark(path).strip("/"), commit, recursive=_true(recursive))
-    page, rest = _page(paths, unquote(cursor), min(limit or most, most))
+    page, rest = _page(paths, cursor, min(limit or most, most))
     last = await _last_commits(hub, commit, page) if expanded else {}
     headers = dict(wire.commit_headers(commit))
     if rest:
@@ -279,9 +286,16 @@ async def paths_info(request: Request, hub: Hub, place: SeenRepo) -> JSONRespons
     return JSONResponse(items, headers=dict(wire.commit_headers(commit)))
 
 
+async def _json(request: Request) -> object:
+    try:
+        return json.loads(await request.body())
+    except (ValueError, RecursionError) as error:
+        raise BadRequest("The body is not JSON.") from error
+
+
 async def _wanted(request: Request) -> tuple[list[str], bool]:
     if request.headers.get("content-type", "").startswith("application/json"):
-        body = await request.json()
+        body = await _json(request)
         if not isinstance(body, dict) or not isinstance(body.get("paths", []), list):
             raise BadRequest('The body must be an object with a list: {"paths": ["a.txt"]}.')
         return [str(path).strip("/") for path in body.get("paths", [])], bool(body.get("expand"))

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from hub import uploads
 from hub.access import Action, Place
 from hub.api import wire
-from hub.api.files import disposition, send_blob
+from hub.api.files import SANDBOX, disposition, send_blob
 from hub.blobs import Staged
 from hub.deps import Hub, locate, services
 from hub.errors import BadRequest, Busy, EntryNotFound, NotFound, Unprocessable
@@ -171,6 +171,12 @@ async def get(oid: str, request: Request, hub: Hub) -> Response:
     size = await asyncio.to_thread(held)
     if size is None:
         raise EntryNotFound(f"{place.full_name} holds no object {oid}.")
-    return await send_blob(
-        hub, request, oid, size, {"ETag": f'"{oid}"', "Content-Disposition": disposition(oid), "Content-Type": "application/octet-stream"}
-    )
+    headers = {
+        "ETag": f'"{oid}"',
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, no-cache",
+        "Content-Disposition": disposition(oid),
+        "Content-Security-Policy": SANDBOX,
+        "Content-Type": "application/octet-stream",
+    }
+    return await send_blob(hub, request, oid, size, headers)

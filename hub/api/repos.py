@@ -12,7 +12,7 @@ from hub import access, accounts, explore, repos, revisions
 from hub.access import Action, Place, Viewer
 from hub.api import wire
 from hub.db import ReadSession
-from hub.deps import AdministeredRepo, Asker, Hub, ReadableRepo, SeenRepo, SignedIn, WritableRepo, changing, locate
+from hub.deps import AdministeredRepo, Asker, Hub, ReadableRepo, SeenRepo, SharedRepo, SignedIn, WritableRepo, changing, locate
 from hub.errors import BadRequest, NotFound
 from hub.models import Blob, Like, Link, Namespace, Repo
 from hub.publish import Header
@@ -187,19 +187,19 @@ def auth_check_write(place: WritableRepo) -> Response:
 
 
 @router.post(MODEL + "/like")
-def like(hub: Hub, place: SeenRepo, viewer: SignedIn) -> Response:
+def like(hub: Hub, place: SharedRepo) -> Response:
     """Like a repository."""
     return _like(hub, place, liked=True)
 
 
 @router.delete(MODEL + "/like")
-def unlike(hub: Hub, place: SeenRepo, viewer: SignedIn) -> Response:
+def unlike(hub: Hub, place: SharedRepo) -> Response:
     """Take a like back."""
     return _like(hub, place, liked=False)
 
 
 def _like(hub: Services, place: Place, *, liked: bool) -> Response:
-    with changing(hub, place, Action.SEE) as (session, now):
+    with changing(hub, place, Action.TAKE_PART) as (session, now):
         repos.like(session, now, liked)
     return wire.ok()
 
@@ -227,9 +227,9 @@ def liked(user: str, hub: Hub, viewer: Asker) -> JSONResponse:
 
 
 @router.post("/{ns}/{name}/ask-access")
-def ask_access(hub: Hub, place: SeenRepo, viewer: SignedIn) -> JSONResponse:
+def ask_access(hub: Hub, place: SharedRepo) -> JSONResponse:
     """Ask for the files of a gated repository."""
-    with changing(hub, place, Action.SEE) as (session, now):
+    with changing(hub, place, Action.TAKE_PART) as (session, now):
         return JSONResponse({"status": repos.ask_access(session, now)})
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import IO, Annotated, Any, Literal
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from starlette.responses import JSONResponse, Response
 
 from hub.access import Commitish, Viewer
@@ -27,6 +27,7 @@ from hub.settings import Settings
 MAX_LINE = 16 << 20
 MAX_SUMMARY, MAX_DESCRIPTION = 1 << 10, 64 << 10
 JSON = dict[str, Any]
+_SURROGATE = re.compile("[\ud800-\udfff]")
 REVISION_KINDS = {"branch": "heads", "tag": "tags"}
 
 
@@ -41,9 +42,17 @@ def web(base: str, *segments: str) -> str:
 
 
 class Body(BaseModel):
-    """A request body: unknown keys are ignored, since new clients send new ones."""
+    """A request body: unknown keys are ignored, since new clients send new ones; text that no database keeps is refused."""
 
     model_config = ConfigDict(populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _storable(cls, value: Any) -> Any:
+        texts = value.values() if isinstance(value, dict) else ()
+        if any(isinstance(text, str) and ("\0" in text or _SURROGATE.search(text)) for text in texts):
+            raise ValueError("the text holds a NUL character or half of a surrogate pair")
+        return value
 
 
 Visibility = Literal["public", "private"]

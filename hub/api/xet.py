@@ -23,7 +23,7 @@ from hub.uploads import Sender, XetDoor
 router = APIRouter()
 PURPOSE = "xet"
 TOKEN_SECONDS = 3_600
-CAS = "/cas/{epoch:int}/{uid}"
+CAS = "/cas/{epoch}/{uid}"
 
 
 @router.get("/api/models/{ns}/{name}/xet-write-token/{rev}")

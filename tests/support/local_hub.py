@@ -8,13 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
 from hub import access, accounts, repos, schema, services, uploads
 from hub.access import Place, Viewer
 from hub.blobs import blob_key
-from hub.models import Blob
-from hub.publish import AddInline, AddPointer, Delete, Header, Operation, Published
+from hub.publish import AddInline, AddPointer, Delete, Header, Operation, Published, Publisher
+from hub.revisions import Manifests
 from hub.settings import Settings
 from hub.uploads import Sender
 from tests.support.server import ROOT
@@ -33,14 +31,13 @@ class LocalHub:
 
     def __init__(self, folder: Path, database_url: str = "", **settings: Any) -> None:
         self.settings = Settings(data_dir=folder, database_url=database_url, **settings)
-        database = services.open_database(self.settings)
-        if schema.migrate(database):
-            services.found_instance(database)
-            with database.write() as session:
+        self.database, self.store = services.open_database(self.settings), services.open_store(self.settings)
+        if schema.migrate(self.database):
+            services.found_instance(self.database)
+            with self.database.write() as session:
                 accounts.add_user(session, OWNER, "no password")
-        database.close()
-        self.services = services.open_services(self.settings)
-        self.database, self.store = self.services.database, self.services.store
+        self.manifests = Manifests()
+        self.publisher = Publisher(self.database, self.store, self.manifests)
         self.credential = self._new_credential()
         self._commits = 0
 
@@ -51,7 +48,7 @@ class LocalHub:
 
     def close(self) -> None:
         """Give everything back."""
-        self.services.close()
+        self.database.close()
 
     def create(self, name: str) -> str:
         """Make a repository of alice's; returns its full name."""
@@ -81,7 +78,7 @@ class LocalHub:
         self._commits += 1
         digest = f"{os.getpid()}-{id(self)}-{self._commits}"
         place = self.place(full_name, revision)
-        return self.services.publisher.publish(place, Header(f"commit {self._commits}"), operations, digest=digest)
+        return self.publisher.publish(place, Header(f"commit {self._commits}"), operations, digest=digest)
 
     def push(self, full_name: str, path: str, data: bytes, revision: str = "main") -> str:
         """Upload bytes and commit them under ``path``; returns the commit's id."""
@@ -103,15 +100,6 @@ class LocalHub:
         """What the store holds under the sha256 of ``data``."""
         file = self.stored(hashlib.sha256(data).hexdigest())
         return file.read_bytes() if file.exists() else None
-
-    def objects(self) -> set[str]:
-        """The sha256 that objects in the store are named by."""
-        return {item.key.rsplit("/", 1)[-1] for item in self.store.list("blobs")}
-
-    def stored_rows(self) -> set[str]:
-        """The sha256 of the blobs that should have an object in the store."""
-        with self.database.read() as session:
-            return set(session.scalars(sa.select(Blob.sha256).where(Blob.data.is_(None))))
 
     def command(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the hub in a process of its own; ``settings`` are environment variables."""

@@ -46,9 +46,9 @@ OUTCOMES = """
     read       gated    gated      gated      ok         ok         ok         ok         gated      ok
     read       private  hidden     hidden     ok         ok         ok         ok         hidden     ok
 
-    like       public   sign-in    ok         ok         ok         ok         ok         ok         ok
-    like       gated    sign-in    ok         ok         ok         ok         ok         ok         ok
-    like       private  hidden     hidden     ok         ok         ok         ok         hidden     ok
+    like       public   sign-in    ok         ok         ok         ok         forbidden  forbidden  ok
+    like       gated    sign-in    ok         ok         ok         ok         forbidden  forbidden  ok
+    like       private  hidden     hidden     ok         ok         ok         forbidden  hidden     ok
 
     write      public   sign-in    forbidden  forbidden  ok         ok         forbidden  forbidden  ok
     write      gated    sign-in    forbidden  forbidden  ok         ok         forbidden  forbidden  ok
@@ -271,10 +271,10 @@ ROUTES = (
     Row("GET", MODEL + "/lfs-files", "write"),
     Row("GET", MODEL + "/auth-check/write", "write"),
     Row("PUT", "/api/lfs/{capability}", "seal"),
-    Row("POST", "/cas/{epoch:int}/{uid}/v1/xorbs/{prefix}/{xorb_hash}", "seal"),
-    Row("POST", "/cas/{epoch:int}/{uid}/v1/shards", "seal"),
-    Row("POST", "/cas/{epoch:int}/{uid}/v2/shards", "seal"),
-    Row("GET HEAD POST PUT", "/cas/{epoch:int}/{uid}/{rest:path}", "nothing"),
+    Row("POST", "/cas/{epoch}/{uid}/v1/xorbs/{prefix}/{xorb_hash}", "seal"),
+    Row("POST", "/cas/{epoch}/{uid}/v1/shards", "seal"),
+    Row("POST", "/cas/{epoch}/{uid}/v2/shards", "seal"),
+    Row("GET HEAD POST PUT", "/cas/{epoch}/{uid}/{rest:path}", "nothing"),
     # changes
     Row("POST", MODEL + "/branch/{branch}", "write", _json()),
     Row("DELETE", MODEL + "/branch/{branch}", "write", prepare=_made("branch")),
