@@ -48,6 +48,8 @@ def _plain_errors() -> Iterator[None]:
         _fail(str(error))
     except sa.exc.OperationalError as error:
         _fail(f"The database does not answer: {error.orig}. Check HUB_DATABASE_URL.")
+    except sa.exc.SQLAlchemyError as error:
+        _fail(f"The database refused: {error}")
 
 
 def _fail(message: str) -> None:

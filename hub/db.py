@@ -66,6 +66,13 @@ class Database:
             yield ReadSession(session)
 
     @contextmanager
+    def snapshot(self) -> Iterator[ReadSession]:
+        """A session that sees the database as it was when it began, for as long as it reads."""
+        engine = self.reader if self.is_sqlite else self.writer.execution_options(isolation_level="REPEATABLE READ")
+        with Session(engine, expire_on_commit=False, autoflush=False) as session:
+            yield ReadSession(session)
+
+    @contextmanager
     def write(self) -> Iterator[WriteSession]:
         """A transaction: committed and durable when the block ends, rolled back when it raises."""
         try:

@@ -9,7 +9,6 @@ import re
 import secrets
 import time
 from collections.abc import Callable, MutableMapping
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
@@ -85,7 +84,8 @@ class Guard:
         except Exception as error:
             if exchange.answering:
                 raise
-            await self._dress(scope, error)(scope, exchange.receive, exchange.send)
+            refusal, exchange.refusal = exchange.refusal, None
+            await self._dress(scope, refusal or error)(scope, exchange.receive, exchange.send)
         finally:
             self._record(scope, exchange)
 
@@ -118,7 +118,7 @@ class _Exchange:
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._receive, self._send, self._scope = receive, send, scope
         self._limit = 0
-        self._refusal: TooLarge | None = None
+        self.refusal: TooLarge | None = None
         self.started = time.perf_counter()
         self.bytes_in = self.bytes_out = 0
         self.status = 500
@@ -146,17 +146,16 @@ class _Exchange:
         message = await self._receive()
         self.bytes_in += len(message.get("body", b""))
         if self.bytes_in > self._limit:
-            self._refusal = self._too_large()
-            raise self._refusal
+            self.refusal = self._too_large()
+            raise self.refusal
         return message
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
         """The next message of the answer, counted; the first one gets our headers."""
         if message["type"] == "http.response.start":
-            if self._refusal is not None and message["status"] == HTTPStatus.BAD_REQUEST:
-                # FastAPI takes any error while it reads a body for a malformed one.
-                refusal, self._refusal = self._refusal, None
-                raise refusal
+            if self.refusal is not None:
+                # FastAPI takes any error while it reads a body for a malformed one: the guard answers in its place.
+                raise self.refusal
             self.status, self.answering = message["status"], True
             message["headers"] = [*message["headers"], (b"x-request-id", self.request_id.encode()), (b"x-content-type-options", b"nosniff")]
         else:

@@ -59,7 +59,7 @@ def silent(what: str, done: int, total: int) -> None:
 
 def fsck(database: Database, store: BlobStore, *, read_data: bool = False, progress: Progress = silent) -> Iterator[Finding]:
     """Check refs, commits, manifests, links, blobs and, with ``read_data``, every byte. Yields what is wrong."""
-    with database.read() as session:
+    with database.snapshot() as session:
         yield from _check_refs(session)
         yield from _check_commits(session, progress)
         yield from _check_manifests(session, progress)

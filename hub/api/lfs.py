@@ -23,7 +23,7 @@ from hub.uploads import Sender
 
 router = APIRouter()
 PURPOSE = "lfs-put"
-PIECE = 1 << 20
+PIECE = 512 << 10
 MEDIA_TYPE = "application/vnd.git-lfs+json"
 
 
@@ -60,7 +60,8 @@ def _upload_answer(hub: Services, place: Place, sender: Sender, item: wire.LfsOb
     claims = {**sender.claims(), "oid": item.oid, "size": item.size}
     seconds = int(hub.settings.upload_ttl)
     put = {"href": f"{base}/api/lfs/{hub.signer.sign(PURPOSE, claims, seconds=seconds)}", "expires_in": seconds}
-    return answer | {"authenticated": True, "actions": {"upload": put, "verify": {"href": f"{base}/{place.full_name}.git/info/lfs/verify"}}}
+    # No verify: the PUT answers only when the bytes are hashed and kept, so there is nothing left to ask.
+    return answer | {"authenticated": True, "actions": {"upload": put}}
 
 
 def _download_answers(hub: Services, place: Place, objects: list[wire.LfsObject]) -> list[wire.JSON]:
@@ -110,17 +111,24 @@ def _keep(hub: Services, staged: Staged, claims: dict[str, Any], sender: Sender)
 
 
 async def take(request: Request, staged: Staged, *, most: int) -> None:
-    """Write a request's body to ``staged`` in pieces of 1 MiB. Raises Unprocessable as soon as there are more than ``most`` bytes."""
-    piece = bytearray()
-    async for data in request.stream():
-        piece += data
-        if staged.size + len(piece) > most:
-            raise Unprocessable(f"More than the announced {most} bytes arrived. Send the file again.")
-        if len(piece) >= PIECE:
-            await asyncio.to_thread(staged.write, piece)
-            piece = bytearray()
-    if piece:
-        await asyncio.to_thread(staged.write, piece)
+    """Write a request's body to ``staged``; one piece is hashed and written while the next one arrives.
+
+    Raises Unprocessable as soon as there are more than ``most`` bytes.
+    """
+    arrived, piece = 0, bytearray()
+    writing = asyncio.ensure_future(asyncio.sleep(0))
+    try:
+        async for data in request.stream():
+            piece += data
+            arrived += len(data)
+            if arrived > most:
+                raise Unprocessable(f"More than the announced {most} bytes arrived. Send the file again.")
+            if len(piece) >= PIECE:
+                await writing
+                writing, piece = asyncio.ensure_future(asyncio.to_thread(staged.write, piece)), bytearray()
+    finally:
+        await writing
+    await asyncio.to_thread(staged.write, piece)
 
 
 class arriving:
