@@ -22,7 +22,7 @@ from sqlalchemy.exc import IntegrityError
 
 from hub import discussions, revisions
 from hub.access import DEFAULT_BRANCH, Action, Commitish, Place, confirm
-from hub.blobs import BlobStore, blob_key
+from hub.blobs import BlobStore
 from hub.db import Database, Deadlock, ReadSession, WriteSession, insert_into, now_ms
 from hub.errors import BadRequest, Busy, Conflict, EntryNotFound, ParentMismatch
 from hub.git import Entry, blob_oid, lfs_pointer
@@ -31,10 +31,12 @@ from hub.inspection import ConfigError, Facts, learn, read_adapter_config, read_
 from hub.models import LIVE, PULL, Blob, Commit, Discussion, Link, Receipt, Ref, Repo, RepoTag
 from hub.names import check_path, check_tree
 from hub.revisions import Manifests, Tree, batched_list
+from hub.texts import TEXT_ROW_BYTES, Texts
 from hub.uploads import keep_blob, save_blob, usable_blobs
 
-TEXT_ROW_BYTES = 64 << 10
 TEXTS_IN_MEMORY = 8 << 20
+READ_BYTES = 1 << 20
+LINKS_AT_ONCE = 1_000
 DEADLINE_SECONDS = 30.0
 RECEIPT_WALK = 1_000
 README, ADAPTER_CONFIG, ATTRIBUTES = "README.md", "adapter_config.json", ".gitattributes"
@@ -135,10 +137,11 @@ class HeadMoved(Exception):
 class Publisher:
     """Publishes commits of one hub."""
 
-    def __init__(self, database: Database, store: BlobStore, manifests: Manifests) -> None:
+    def __init__(self, database: Database, store: BlobStore, manifests: Manifests, texts: Texts) -> None:
         self._database = database
         self._store = store
         self._manifests = manifests
+        self._texts = texts
         self._locks: WeakValueDictionary[int, _Lock] = WeakValueDictionary()
         self._guard = threading.Lock()
         self.conflicts = 0
@@ -243,7 +246,7 @@ class Publisher:
         batch.waiting = 0
 
     def _lfs_rules(self, session: ReadSession, place: Place) -> PathRules:
-        return lfs_rules_at(session, self._manifests, self._store, place.at_revision())
+        return lfs_rules_at(session, self._manifests, self._texts, place.at_revision())
 
     def _prepare(self, session: ReadSession, request: Request, batch: Batch) -> Plan | None:
         """The plan on the present head, or None when the operations change nothing."""
@@ -274,10 +277,10 @@ class Publisher:
     def _facts(self, session: ReadSession, tree: Tree, batch: Batch) -> Facts:
         def read(path: str) -> bytes:
             entry = tree.entries.get(path)
-            if entry is None or entry.size > 1 << 20:
+            if entry is None or entry.size > READ_BYTES:
                 return b""
             text = batch.texts.get(entry.sha256)
-            return text if text is not None else read_blob(session, self._store, entry.sha256)
+            return text if text is not None else self._texts.read(session, entry.sha256)
 
         card_text = read(README).decode("utf-8", "replace")
         try:
@@ -305,26 +308,12 @@ class _Lock:
         self.held = threading.Lock()
 
 
-def lfs_rules_at(session: ReadSession, manifests: Manifests, store: BlobStore, commit: Commitish) -> PathRules:
+def lfs_rules_at(session: ReadSession, manifests: Manifests, texts: Texts, commit: Commitish) -> PathRules:
     """Which paths go to LFS at a commit, by its ``.gitattributes``."""
     entry = manifests.load(session, commit.manifest_id).entries.get(ATTRIBUTES)
-    if entry is None or entry.size > 1 << 20:
+    if entry is None or entry.size > READ_BYTES:
         return lfs_rules("")
-    return lfs_rules(read_blob(session, store, entry.sha256).decode("utf-8", "replace"))
-
-
-def read_text(session: ReadSession, sha256: str) -> bytes | None:
-    """The bytes of a blob that the database holds, None when they are in the store."""
-    return session.scalar(sa.select(Blob.data).where(Blob.sha256 == sha256))
-
-
-def read_blob(session: ReadSession, store: BlobStore, sha256: str) -> bytes:
-    """All bytes of a small blob that the caller has reached through a repository."""
-    data = read_text(session, sha256)
-    if data is not None:
-        return data
-    with store.open(blob_key(sha256)) as file:
-        return file.read()
+    return lfs_rules(texts.read(session, entry.sha256).decode("utf-8", "replace"))
 
 
 def _check_each_path_once(operations: Sequence[Taken]) -> None:
@@ -337,9 +326,7 @@ def _check_each_path_once(operations: Sequence[Taken]) -> None:
 def _base(session: ReadSession, request: Request) -> Commitish:
     """The commit to build on. Raises ParentMismatch when the client named another than the head."""
     place, parent = request.place, request.header.parent
-    head = revisions.commit_at(session, place.repo_id, place.revision)
-    if session.scalar(sa.select(Ref.kind).where(Ref.repo_id == place.repo_id, Ref.name == place.revision)) not in {"branch", PULL}:
-        raise BadRequest(f"{place.revision} is not a branch. Commit to a branch, or open a pull request.")
+    head = revisions.branch_head(session, place.repo_id, place.revision)
     if parent is None or head.oid.startswith(parent):
         return head
     if not request.pull:
@@ -411,15 +398,16 @@ def _receipt(session: ReadSession, request: Request) -> Published | None:
 def _publish(session: WriteSession, request: Request, batch: Batch, plan: Plan) -> Published:
     place = confirm(session, request.place, Action.WRITE)
     _save_texts(session, batch)
-    _touch_blobs(session, {entry.sha256 for entry in plan.added.values()})
+    _touch_blobs(session, {entry.sha256 for entry in plan.added.values()} - batch.texts.keys())
     revisions.save_commit(session, plan.commit, plan.tree)
     pull = _open_pull(session, request, plan) if request.pull else None
     if request.merges is not None:
         discussions.mergeable(session, place, request.merges).status = discussions.MERGED
     if pull is None and not revisions.move_ref(session, place.repo_id, plan.branch, old=plan.head, new=plan.commit.oid):
         raise HeadMoved
-    _link(session, place.repo_id, plan.added)
-    _save_facts(session, place.repo_id, plan)
+    repo = session.get_one(Repo, place.repo_id)
+    repo.used_storage += _link(session, place.repo_id, plan.added)
+    _save_facts(session, repo, plan)
     _save_receipt(session, request, plan.commit.oid, pull)
     return Published(plan.commit.oid, pull)
 
@@ -438,32 +426,28 @@ def _touch_blobs(session: WriteSession, hashes: Iterable[str]) -> None:
             raise BadRequest("Some uploaded files have expired before they were committed. Upload them again, then commit.")
 
 
-def _link(session: WriteSession, repo_id: int, added: Mapping[str, Entry]) -> None:
+def _link(session: WriteSession, repo_id: int, added: Mapping[str, Entry]) -> int:
+    """Link what was added to the repository; returns by how many bytes it grew."""
     rows = {
         entry.sha256: {"repo_id": repo_id, "sha256": entry.sha256, "lfs": entry.lfs, "path": path, "created_at": now_ms()}
         for path, entry in added.items()
     }
-    if not rows:
-        return
-    held = set[str]()
-    for some in batched_list(rows):
-        held |= set(session.scalars(sa.select(Link.sha256).where(Link.repo_id == repo_id, Link.sha256.in_(some))))
-    fresh = [row for sha256, row in rows.items() if sha256 not in held]
-    if fresh:
-        session.execute(insert_into(session, Link).on_conflict_do_nothing(), fresh)
-    grown = sum({entry.sha256: entry.size for entry in added.values() if entry.sha256 not in held}.values())
-    session.execute(sa.update(Repo).where(Repo.id == repo_id).values(used_storage=Repo.used_storage + grown))
+    sizes = {entry.sha256: entry.size for entry in added.values()}
+    linked = list[str]()
+    for some in batched_list(rows, LINKS_AT_ONCE):
+        statement = insert_into(session, Link).values([rows[sha256] for sha256 in some])
+        linked += session.scalars(statement.on_conflict_do_nothing().returning(Link.sha256))
+    return sum(sizes[sha256] for sha256 in linked)
 
 
-def _save_facts(session: WriteSession, repo_id: int, plan: Plan) -> None:
-    if plan.facts is None:
-        return
+def _save_facts(session: WriteSession, repo: Repo, plan: Plan) -> None:
     facts = plan.facts
-    repo = session.get_one(Repo, repo_id)
+    if facts is None:
+        return
     if list(facts.tags) != repo.tags:
-        session.execute(sa.delete(RepoTag).where(RepoTag.repo_id == repo_id))
+        session.execute(sa.delete(RepoTag).where(RepoTag.repo_id == repo.id).execution_options(synchronize_session=False))
         if facts.tags:
-            session.execute(sa.insert(RepoTag), [{"repo_id": repo_id, "tag": tag} for tag in facts.tags])
+            session.execute(sa.insert(RepoTag), [{"repo_id": repo.id, "tag": tag} for tag in facts.tags])
     repo.head, repo.updated_at = plan.commit.oid, plan.commit.created_at
     repo.tags, repo.card_data, repo.config = list(facts.tags), facts.card_data, facts.config
     repo.pipeline_tag, repo.library_name = facts.pipeline_tag, facts.library_name

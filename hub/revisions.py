@@ -1,15 +1,13 @@
 """History: manifests, commits, branches and tags."""
 
-import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Generic, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from hub.access import DEFAULT_BRANCH, Commitish, Place
+from hub.cache import Cache
 from hub.db import ReadSession, WriteSession, insert_into, now_ms
 from hub.errors import BadRequest, Conflict, EntryNotFound, RevisionNotFound
 from hub.git import Entry, commit_oid, tree_oids
@@ -18,8 +16,6 @@ from hub.names import check_revision_name
 
 CACHED_ENTRIES = 200_000
 Rows = list[list[str | int]]
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 class Tree:
@@ -55,36 +51,6 @@ class Tree:
         return sorted(path for path in paths if recursive or "/" not in path[len(start) :])
 
 
-class Cache(Generic[K, V]):
-    """What never changes, the recently used part of it: bounded by the sum of the sizes it is given."""
-
-    def __init__(self, room: int) -> None:
-        self._kept: OrderedDict[K, tuple[V, int]] = OrderedDict()
-        self._room = room
-        self._used = 0
-        self._lock = threading.Lock()
-
-    def get(self, key: K) -> V | None:
-        """The value, if it is in memory."""
-        with self._lock:
-            found = self._kept.get(key)
-            if found is None:
-                return None
-            self._kept.move_to_end(key)
-            return found[0]
-
-    def keep(self, key: K, value: V, size: int) -> None:
-        """Remember a value, and forget those not used for longest when there is no room."""
-        with self._lock:
-            if key in self._kept:
-                return
-            self._kept[key] = value, size
-            self._used += size
-            while self._used > self._room and len(self._kept) > 1:
-                _, (_, freed) = self._kept.popitem(last=False)
-                self._used -= freed
-
-
 class Manifests:
     """Trees by manifest id."""
 
@@ -115,13 +81,11 @@ def file_at(tree: Tree, path: str, commit: Commitish) -> Entry:
 
 def save_tree(session: WriteSession, repo_id: int, tree: Tree) -> int:
     """The id of the manifest of ``tree`` in this repository, made when it is new."""
-    known = sa.select(Manifest.id).where(Manifest.repo_id == repo_id, Manifest.tree == tree.folders[""])
-    found = session.scalar(known)
-    if found is not None:
-        return found
-    statement = insert_into(session, Manifest).values(repo_id=repo_id, tree=tree.folders[""], entries=tree.pack())
-    session.execute(statement.on_conflict_do_nothing())
-    return session.scalars(known).one()
+    row = insert_into(session, Manifest).values(repo_id=repo_id, tree=tree.folders[""], entries=tree.pack())
+    made = session.scalar(row.on_conflict_do_nothing().returning(Manifest.id))
+    if made is not None:
+        return int(made)
+    return session.scalars(sa.select(Manifest.id).where(Manifest.repo_id == repo_id, Manifest.tree == tree.folders[""])).one()
 
 
 def new_commit(
@@ -166,11 +130,9 @@ def noreply(author: str) -> str:
 
 def save_commit(session: WriteSession, commit: Commit, tree: Tree) -> None:
     """Write commit and manifest. The same commit twice (same second, same everything) is one."""
-    known = session.scalar(sa.select(Commit.id).where(Commit.repo_id == commit.repo_id, Commit.oid == commit.oid))
-    if known is None:
-        commit.manifest_id = save_tree(session, commit.repo_id, tree)
-        session.add(commit)
-        session.flush()
+    commit.manifest_id = save_tree(session, commit.repo_id, tree)
+    columns = {column.key: getattr(commit, column.key) for column in sa.inspect(Commit).columns if column.key != "id"}
+    session.execute(insert_into(session, Commit).values(**columns).on_conflict_do_nothing())
 
 
 def move_ref(session: WriteSession, repo_id: int, name: str, *, old: str, new: str) -> bool:
@@ -221,6 +183,18 @@ def commit_at(session: ReadSession, repo_id: int, revision: str) -> Commitish:
     if row is None:
         raise RevisionNotFound(revision)
     return Commitish(repo_id, *row)
+
+
+def branch_head(session: ReadSession, repo_id: int, name: str) -> Commitish:
+    """The commit that a branch or a pull request points to. Raises RevisionNotFound, or BadRequest for a tag or an id."""
+    statement = sa.select(Ref.kind, Commit.oid, Commit.manifest_id, Commit.created_at).outerjoin(
+        Commit, (Commit.repo_id == Ref.repo_id) & (Commit.oid == Ref.target)
+    )
+    row = session.execute(statement.where(Ref.repo_id == repo_id, Ref.name == name)).one_or_none()
+    if row is not None and row.kind in {BRANCH, PULL}:
+        return Commitish(repo_id, row.oid, row.manifest_id, row.created_at)
+    commit_at(session, repo_id, name)
+    raise BadRequest(f"{name} is not a branch. Commit to a branch, or open a pull request.")
 
 
 def history(session: ReadSession, commit: Commitish, limit: int) -> Sequence[Commit]:

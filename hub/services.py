@@ -14,25 +14,22 @@ from hub.blobs.local import LocalStore
 from hub.db import Database, HotReads, Unusable
 from hub.models import Instance
 from hub.publish import Publisher
-from hub.revisions import Cache, Manifests
+from hub.revisions import Manifests
 from hub.settings import Settings
 from hub.tally import Tally
+from hub.texts import Texts
 from hub.uploads import Signer
-
-CACHED_TEXT_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts of one hub. ``epoch`` is the generation of its Xet address, ``uid`` tells this hub from every other,
-    ``texts`` are small files by sha256, recently read.
-    """
+    """The parts of one hub. ``epoch`` is the generation of its Xet address, ``uid`` tells this hub from every other."""
 
     settings: Settings
     database: Database
     store: BlobStore
     manifests: Manifests
-    texts: Cache[str, bytes]
+    texts: Texts
     publisher: Publisher
     tally: Tally
     hot: HotReads
@@ -64,14 +61,14 @@ def open_store(settings: Settings) -> BlobStore:
 def open_services(settings: Settings) -> Services:
     """Everything a hub needs to answer requests. The database must be migrated. Raises Unusable."""
     database, store, manifests = open_database(settings), open_store(settings), Manifests()
-    instance = this_instance(database)
+    instance, texts = this_instance(database), Texts(store)
     return Services(
         settings=settings,
         database=database,
         store=store,
         manifests=manifests,
-        texts=Cache(CACHED_TEXT_BYTES),
-        publisher=Publisher(database, store, manifests),
+        texts=texts,
+        publisher=Publisher(database, store, manifests, texts),
         tally=Tally(database),
         hot=HotReads(database, look_up, LOOK_UP),
         signer=Signer(instance.secret),

@@ -233,42 +233,53 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
         keep(store, some_bytes(MIB))
 
 
-KEEP_ONE = """
+KEEP_WITH_FAULTS = """
 import os, sys
 from pathlib import Path
 from hub.blobs import blob_key
 from hub.blobs.local import LocalStore
 from hub.errors import StorageFull
 
-store = LocalStore(Path(sys.argv[1]))
-os.environ["FAULTS_UNDER"] = sys.argv[1]
-try:
-    with store.stage() as staged:
+def keep(folder):
+    with LocalStore(folder).stage() as staged:
         staged.write(b"some bytes")
         staged.seal()
         staged.keep(blob_key("ab" * 32))
-    print("kept")
-except StorageFull:
-    print("full")
-except OSError as error:
-    print("failed", error.errno)
+
+def outcome(folder, at):
+    os.environ.update(FAULTS_UNDER=str(folder), FAULTS_AT=str(at))
+    try:
+        keep(folder)
+        return "kept"
+    except StorageFull:
+        return "full"
+    except OSError as error:
+        return f"failed {error.errno}"
+
+for at in range(1, 100):
+    folder = Path(sys.argv[1], str(at))
+    LocalStore(folder)
+    if os.fork() == 0:  # the calls are counted anew in each child
+        print(outcome(folder, at), flush=True)
+        os._exit(0)
+    os.wait()
 """
 
 
-@pytest.mark.parametrize(("act", "outcome"), [("enospc", "full"), ("eio", "failed 5")])
-def test_a_failure_at_any_step_keeps_nothing_half(tmp_path: Path, act: str, outcome: str) -> None:
-    library, steps = faults.build(tmp_path), 0
-    while keep_one(library, tmp_path / f"store{steps}", act, steps + 1) == outcome:
-        store = LocalStore(tmp_path / f"store{steps}")
+@pytest.mark.parametrize(("act", "expected"), [("enospc", "full"), ("eio", "failed 5")])
+def test_a_failure_at_any_step_keeps_nothing_half(tmp_path: Path, act: str, expected: str) -> None:
+    outcomes = keep_with_faults(tmp_path, act)
+    steps = outcomes.index("kept")
+    assert steps >= 9, "write, fsync, four folders with their fsync, rename, fsync"
+    assert outcomes == [expected] * steps + ["kept"] * (99 - steps)
+    for at in range(1, steps + 1):
+        store = LocalStore(tmp_path / str(at))
         assert list(store.list("staging")) == []
         assert all(item.size == len(b"some bytes") for item in store.list("blobs"))
-        steps += 1
-    assert keep_one(library, tmp_path / "last", act, steps + 1) == "kept"
-    assert steps >= 9, "write, fsync, four folders with their fsync, rename, fsync"
 
 
-def keep_one(library: Path, folder: Path, act: str, at: int) -> str:
-    """Keep some bytes in a fresh store whose disk fails at the ``at``-th step; returns how it ended."""
-    env = {**os.environ, "LD_PRELOAD": str(library), "FAULTS_ACT": act, "FAULTS_AT": str(at)}
-    command = [sys.executable, "-c", KEEP_ONE, str(folder)]
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+def keep_with_faults(folder: Path, act: str) -> list[str]:
+    """Keep some bytes in fresh stores, the disk of the N-th failing at its N-th step; returns how each ended."""
+    env = {**os.environ, "LD_PRELOAD": str(faults.build(folder)), "FAULTS_ACT": act}
+    command = [sys.executable, "-c", KEEP_WITH_FAULTS, str(folder)]
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()

@@ -52,7 +52,7 @@ def preupload(body: wire.PreuploadBody, hub: Hub, place: WritableRepo) -> JSONRe
     """Which files go inline and which through LFS or Xet, and which are there already."""
     commit = place.at_revision()
     with hub.database.read() as session:
-        lfs = publish.lfs_rules_at(session, hub.manifests, hub.store, commit)
+        lfs = publish.lfs_rules_at(session, hub.manifests, hub.texts, commit)
         entries = hub.manifests.load(session, commit.manifest_id).entries
     ignored = ignore_rules(body.git_ignore or "")
     files = []

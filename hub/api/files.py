@@ -19,9 +19,9 @@ from hub.deps import Hub, SeenRepo, locate, services, viewer
 from hub.errors import BadRequest, EntryNotFound, RangeNotSatisfiable, RepoNotFound
 from hub.git import Entry, lfs_pointer
 from hub.guard import unmark
-from hub.publish import TEXT_ROW_BYTES, read_text
 from hub.revisions import Tree
 from hub.services import Services
+from hub.texts import TEXT_ROW_BYTES
 
 router = APIRouter()
 MODEL = "/api/models/{ns}/{name}"
@@ -136,13 +136,9 @@ async def send_blob(hub: Services, request: Request, sha256: str, size: int, hea
 
 
 async def _text(hub: Services, sha256: str) -> bytes | None:
-    """A small file that the database holds; what a sha256 names never changes, so it may be remembered."""
-    text = hub.texts.get(sha256)
-    if text is None:
-        text = await hub.hot.run(lambda session: read_text(session, sha256))
-        if text is not None:
-            hub.texts.keep(sha256, text, len(text))
-    return text
+    """The bytes of a small file that the database holds."""
+    cached = hub.texts.cached(sha256)
+    return cached if cached is not None else await hub.hot.run(lambda session: hub.texts.row(session, sha256))
 
 
 def _without_body(start: int, end: int, size: int, headers: Mapping[str, str]) -> Response:
