@@ -238,7 +238,7 @@ def viewer_now(session: ReadSession, viewer: Viewer) -> Viewer:
 
 
 def _row(session: ReadSession, values: tuple[str | None, str, str]) -> Sequence[Any]:
-    return session.execute(_LOOK_UP_ONE, dict(zip(LOOK_UP, values, strict=True))).one()
+    return session.connection().execute(_LOOK_UP_ONE, dict(zip(LOOK_UP, values, strict=True))).one()
 
 
 def find(session: ReadSession, credential: str | None, namespace: str, name: str, revision: str | None = None) -> Place:
@@ -249,6 +249,28 @@ def find(session: ReadSession, credential: str | None, namespace: str, name: str
     place = read_place(row, viewer, values[2])
     if place is None or not allowed(place, Action.SEE):
         raise RepoNotFound(anonymous=viewer.anonymous)
+    return place
+
+
+def _by_ids() -> sa.Select[*tuple[Any, ...]]:
+    wanted = (Token.id == sa.bindparam("token_id")) & (Token.user_id == sa.bindparam("user_id")) & (Repo.id == sa.bindparam("repo_id"))
+    values = (Token.sha256.label("credential"), Repo.slug.label("slug"), sa.literal(DEFAULT_BRANCH).label("revision"))
+    given = sa.select(*values).select_from(Token).join(Repo, sa.true()).where(wanted).subquery("given")
+    return look_up(given).add_columns(given.c.credential)
+
+
+_LOOK_UP_BY_IDS = _by_ids()
+
+
+def find_again(session: ReadSession, *, token_id: int, user_id: int, repo_id: int) -> Place:
+    """A repository as a token met it before, by their ids. Raises RepoNotFound or InvalidCredentials."""
+    row = session.connection().execute(_LOOK_UP_BY_IDS, {"token_id": token_id, "user_id": user_id, "repo_id": repo_id}).one_or_none()
+    if row is None:
+        raise RepoNotFound()
+    *found, credential = row
+    place = read_place(found, read_viewer(found, credential), DEFAULT_BRANCH)
+    if place is None:
+        raise RepoNotFound()
     return place
 
 

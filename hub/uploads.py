@@ -20,8 +20,8 @@ from hub import access, xet
 from hub.access import Action, Place
 from hub.blobs import BlobStore, Staged, blob_key, xorb_key
 from hub.db import Database, ReadSession, WriteSession, insert_into, now_ms
-from hub.errors import BadRequest, Forbidden, RepoNotFound, Unprocessable
-from hub.models import LIVE, Blob, Link, Repo, Token, Upload, Xorb
+from hub.errors import BadRequest, Forbidden, Unprocessable
+from hub.models import LIVE, Blob, Link, Upload, Xorb
 from hub.revisions import batched_list
 
 
@@ -97,11 +97,7 @@ class Sender:
 
     def place(self, session: ReadSession) -> Place:
         """The repository as this sender meets it now. Raises when token or right has ended since."""
-        credential = session.scalar(sa.select(Token.sha256).where(Token.id == self.token_id, Token.user_id == self.user_id))
-        name = session.scalar(sa.select(Repo.full_name).where(Repo.id == self.repo_id, Repo.deleted_at.is_(None)))
-        if credential is None or name is None:
-            raise RepoNotFound()
-        place = access.find(session, credential, *name.split("/"))
+        place = access.find_again(session, token_id=self.token_id, user_id=self.user_id, repo_id=self.repo_id)
         access.require(place, Action.WRITE)
         return place
 
