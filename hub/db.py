@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, NewType, TypeVar
 
 import sqlalchemy as sa
@@ -103,8 +104,37 @@ def _as_answer(error: OperationalError) -> HubError:
 
 def insert_into(session: ReadSession, table: Any) -> Any:
     """An INSERT with ``on_conflict_do_nothing`` and ``on_conflict_do_update`` for the dialect of ``session``."""
-    sqlite = session.get_bind().dialect.name == "sqlite"
-    return sqlite_insert(table) if sqlite else postgres_insert(table)
+    return _insert(session.get_bind().dialect.name)(table)
+
+
+def upsert(session: WriteSession, table: Any, row: Mapping[str, Any], *, keys: tuple[str, ...], update: tuple[str, ...]) -> None:
+    """Insert ``row``, or set the columns ``update`` of the one that has the same ``keys``."""
+    session.connection().execute(_upsert(session.get_bind().dialect.name, table, tuple(row), keys, update), row)
+
+
+def insert_new(session: WriteSession, table: Any, rows: Sequence[Mapping[str, Any]], returning: str) -> Sequence[Any]:
+    """Insert those of ``rows`` that are not there already; returns a column of the inserted ones, in no order."""
+    statement = _insert_new(session.get_bind().dialect.name, table, returning)
+    return session.connection().execute(statement, list(rows)).scalars().all()
+
+
+@lru_cache
+def _upsert(dialect: str, table: Any, columns: tuple[str, ...], keys: tuple[str, ...], update: tuple[str, ...]) -> sa.Executable:
+    statement = _insert(dialect)(table).values({column: sa.bindparam(column) for column in columns})
+    changed: sa.Executable = statement.on_conflict_do_update(
+        index_elements=keys, set_={column: statement.excluded[column] for column in update}
+    )
+    return changed
+
+
+@lru_cache
+def _insert_new(dialect: str, table: Any, returning: str) -> sa.Executable:
+    fresh: sa.Executable = _insert(dialect)(table).on_conflict_do_nothing().returning(getattr(table, returning))
+    return fresh
+
+
+def _insert(dialect: str) -> Any:
+    return sqlite_insert if dialect == "sqlite" else postgres_insert
 
 
 def now_ms() -> int:

@@ -23,7 +23,7 @@ from sqlalchemy.exc import IntegrityError
 from hub import discussions, revisions
 from hub.access import DEFAULT_BRANCH, Action, Commitish, Place, confirm
 from hub.blobs import BlobStore
-from hub.db import Database, Deadlock, ReadSession, WriteSession, insert_into, now_ms
+from hub.db import Database, Deadlock, ReadSession, WriteSession, insert_new, now_ms, upsert
 from hub.errors import BadRequest, Busy, Conflict, EntryNotFound, ParentMismatch
 from hub.git import Entry, blob_oid, lfs_pointer
 from hub.gitfiles import PathRules, lfs_rules
@@ -36,7 +36,6 @@ from hub.uploads import keep_blob, save_blob, usable_blobs
 
 TEXTS_IN_MEMORY = 8 << 20
 READ_BYTES = 1 << 20
-LINKS_AT_ONCE = 1_000
 DEADLINE_SECONDS = 30.0
 RECEIPT_WALK = 1_000
 README, ADAPTER_CONFIG, ATTRIBUTES = "README.md", "adapter_config.json", ".gitattributes"
@@ -376,10 +375,13 @@ def _changes(old: Mapping[str, Entry], new: Mapping[str, Entry]) -> set[str]:
     return {path for path in old.keys() | new.keys() if old.get(path) != new.get(path)}
 
 
+_RECEIPT = sa.select(Receipt.commit, Receipt.pull).where(Receipt.repo_id == sa.bindparam("repo"), Receipt.digest == sa.bindparam("request"))
+
+
 def _receipt(session: ReadSession, request: Request) -> Published | None:
     """What this very request made before, unless somebody has touched the same files since."""
     place = request.place
-    receipt = session.get(Receipt, (place.repo_id, request.digest))
+    receipt = session.connection().execute(_RECEIPT, {"repo": place.repo_id, "request": request.digest}).one_or_none()
     if receipt is None:
         return None
     if receipt.pull is not None:
@@ -405,9 +407,9 @@ def _publish(session: WriteSession, request: Request, batch: Batch, plan: Plan) 
         discussions.mergeable(session, place, request.merges).status = discussions.MERGED
     if pull is None and not revisions.move_ref(session, place.repo_id, plan.branch, old=plan.head, new=plan.commit.oid):
         raise HeadMoved
-    repo = session.get_one(Repo, place.repo_id)
-    repo.used_storage += _link(session, place.repo_id, plan.added)
-    _save_facts(session, repo, plan)
+    grown = _link(session, place.repo_id, plan.added)
+    session.connection().execute(_GROW, {"id_": place.repo_id, "grown": grown})
+    _save_facts(session, place.repo_id, plan)
     _save_receipt(session, request, plan.commit.oid, pull)
     return Published(plan.commit.oid, pull)
 
@@ -433,24 +435,29 @@ def _link(session: WriteSession, repo_id: int, added: Mapping[str, Entry]) -> in
         for path, entry in added.items()
     }
     sizes = {entry.sha256: entry.size for entry in added.values()}
-    linked = list[str]()
-    for some in batched_list(rows, LINKS_AT_ONCE):
-        statement = insert_into(session, Link).values([rows[sha256] for sha256 in some])
-        linked += session.scalars(statement.on_conflict_do_nothing().returning(Link.sha256))
+    linked = insert_new(session, Link, list(rows.values()), "sha256") if rows else ()
     return sum(sizes[sha256] for sha256 in linked)
 
 
-def _save_facts(session: WriteSession, repo: Repo, plan: Plan) -> None:
+_GROW = sa.update(Repo).where(Repo.id == sa.bindparam("id_")).values(used_storage=Repo.used_storage + sa.bindparam("grown"))
+_TAGS = sa.select(Repo.tags).where(Repo.id == sa.bindparam("id_"))
+_UNTAG = sa.delete(RepoTag).where(RepoTag.repo_id == sa.bindparam("id_"))
+_LEARNED = ("head", "updated_at", "tags", "card_data", "config", "pipeline_tag", "library_name")
+_LEARN = sa.update(Repo).where(Repo.id == sa.bindparam("id_")).values({column: sa.bindparam(column) for column in _LEARNED})
+
+
+def _save_facts(session: WriteSession, repo_id: int, plan: Plan) -> None:
     facts = plan.facts
     if facts is None:
         return
-    if list(facts.tags) != repo.tags:
-        session.execute(sa.delete(RepoTag).where(RepoTag.repo_id == repo.id).execution_options(synchronize_session=False))
-        if facts.tags:
-            session.execute(sa.insert(RepoTag), [{"repo_id": repo.id, "tag": tag} for tag in facts.tags])
-    repo.head, repo.updated_at = plan.commit.oid, plan.commit.created_at
-    repo.tags, repo.card_data, repo.config = list(facts.tags), facts.card_data, facts.config
-    repo.pipeline_tag, repo.library_name = facts.pipeline_tag, facts.library_name
+    connection, tags = session.connection(), list(facts.tags)
+    if connection.scalar(_TAGS, {"id_": repo_id}) != tags:
+        connection.execute(_UNTAG, {"id_": repo_id})
+        if tags:
+            connection.execute(sa.insert(RepoTag), [{"repo_id": repo_id, "tag": tag} for tag in tags])
+    described = (facts.card_data, facts.config, facts.pipeline_tag, facts.library_name)
+    values = (plan.commit.oid, plan.commit.created_at, tags, *described)
+    connection.execute(_LEARN, {"id_": repo_id, **dict(zip(_LEARNED, values, strict=True))})
 
 
 def _open_pull(session: WriteSession, request: Request, plan: Plan) -> int:
@@ -463,5 +470,5 @@ def _open_pull(session: WriteSession, request: Request, plan: Plan) -> int:
 
 def _save_receipt(session: WriteSession, request: Request, commit: str, pull: int | None) -> None:
     values = {"commit": commit, "pull": pull, "created_at": now_ms()}
-    statement = insert_into(session, Receipt).values(repo_id=request.place.repo_id, digest=request.digest, **values)
-    session.execute(statement.on_conflict_do_update(index_elements=["repo_id", "digest"], set_=values))
+    row = {"repo_id": request.place.repo_id, "digest": request.digest, **values}
+    upsert(session, Receipt, row, keys=("repo_id", "digest"), update=tuple(values))

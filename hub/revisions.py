@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from hub.access import DEFAULT_BRANCH, Commitish, Place
 from hub.cache import Cache
-from hub.db import ReadSession, WriteSession, insert_into, now_ms
+from hub.db import ReadSession, WriteSession, insert_new, now_ms
 from hub.errors import BadRequest, Conflict, EntryNotFound, RevisionNotFound
 from hub.git import Entry, commit_oid, tree_oids
 from hub.models import BRANCH, PULL, Blob, Commit, Link, Manifest, Ref, Repo
@@ -81,10 +81,10 @@ def file_at(tree: Tree, path: str, commit: Commitish) -> Entry:
 
 def save_tree(session: WriteSession, repo_id: int, tree: Tree) -> int:
     """The id of the manifest of ``tree`` in this repository, made when it is new."""
-    row = insert_into(session, Manifest).values(repo_id=repo_id, tree=tree.folders[""], entries=tree.pack())
-    made = session.scalar(row.on_conflict_do_nothing().returning(Manifest.id))
-    if made is not None:
-        return int(made)
+    row = {"repo_id": repo_id, "tree": tree.folders[""], "entries": tree.pack()}
+    made = insert_new(session, Manifest, [row], "id")
+    if made:
+        return int(made[0])
     return session.scalars(sa.select(Manifest.id).where(Manifest.repo_id == repo_id, Manifest.tree == tree.folders[""])).one()
 
 
@@ -131,14 +131,25 @@ def noreply(author: str) -> str:
 def save_commit(session: WriteSession, commit: Commit, tree: Tree) -> None:
     """Write commit and manifest. The same commit twice (same second, same everything) is one."""
     commit.manifest_id = save_tree(session, commit.repo_id, tree)
-    columns = {column.key: getattr(commit, column.key) for column in sa.inspect(Commit).columns if column.key != "id"}
-    session.execute(insert_into(session, Commit).values(**columns).on_conflict_do_nothing())
+    insert_new(session, Commit, [{column: getattr(commit, column) for column in _COMMIT_COLUMNS}], "id")
+
+
+_COMMIT_COLUMNS = tuple(column.key for column in sa.inspect(Commit).columns if column.key != "id")
+_MOVE = (
+    sa.update(Ref)
+    .where(Ref.repo_id == sa.bindparam("repo"), Ref.name == sa.bindparam("ref"), Ref.target == sa.bindparam("old"))
+    .values(target=sa.bindparam("new"))
+)
+_HEAD = (
+    sa.select(Ref.kind, Commit.oid, Commit.manifest_id, Commit.created_at)
+    .outerjoin(Commit, (Commit.repo_id == Ref.repo_id) & (Commit.oid == Ref.target))
+    .where(Ref.repo_id == sa.bindparam("repo"), Ref.name == sa.bindparam("ref"))
+)
 
 
 def move_ref(session: WriteSession, repo_id: int, name: str, *, old: str, new: str) -> bool:
     """Compare and set: whether ``name`` pointed to ``old`` and now points to ``new``."""
-    statement = sa.update(Ref).where(Ref.repo_id == repo_id, Ref.name == name, Ref.target == old)
-    moved: int = session.execute(statement.values(target=new)).rowcount  # type: ignore[attr-defined]
+    moved: int = session.connection().execute(_MOVE, {"repo": repo_id, "ref": name, "old": old, "new": new}).rowcount
     return moved == 1
 
 
@@ -187,10 +198,7 @@ def commit_at(session: ReadSession, repo_id: int, revision: str) -> Commitish:
 
 def branch_head(session: ReadSession, repo_id: int, name: str) -> Commitish:
     """The commit that a branch or a pull request points to. Raises RevisionNotFound, or BadRequest for a tag or an id."""
-    statement = sa.select(Ref.kind, Commit.oid, Commit.manifest_id, Commit.created_at).outerjoin(
-        Commit, (Commit.repo_id == Ref.repo_id) & (Commit.oid == Ref.target)
-    )
-    row = session.execute(statement.where(Ref.repo_id == repo_id, Ref.name == name)).one_or_none()
+    row = session.connection().execute(_HEAD, {"repo": repo_id, "ref": name}).one_or_none()
     if row is not None and row.kind in {BRANCH, PULL}:
         return Commitish(repo_id, row.oid, row.manifest_id, row.created_at)
     commit_at(session, repo_id, name)

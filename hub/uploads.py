@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from hub import access, xet
 from hub.access import Action, Place
 from hub.blobs import BlobStore, Staged, blob_key, xorb_key
-from hub.db import Database, ReadSession, WriteSession, insert_into, now_ms
+from hub.db import Database, ReadSession, WriteSession, now_ms, upsert
 from hub.errors import BadRequest, Forbidden, Unprocessable
 from hub.models import LIVE, Blob, Link, Upload, Xorb
 from hub.revisions import batched_list
@@ -104,9 +104,8 @@ class Sender:
 
 def save_blob(session: WriteSession, sha256: str, size: int, data: bytes | None = None) -> None:
     """Insert a blob's row, or touch the one that is there, so that gc leaves it alone."""
-    now = now_ms()
-    statement = insert_into(session, Blob).values(sha256=sha256, size=size, data=data, state=LIVE, touched_at=now)
-    session.execute(statement.on_conflict_do_update(index_elements=["sha256"], set_={"state": LIVE, "touched_at": now}))
+    row = {"sha256": sha256, "size": size, "data": data, "state": LIVE, "touched_at": now_ms()}
+    upsert(session, Blob, row, keys=("sha256",), update=("state", "touched_at"))
 
 
 def keep_blob(database: Database, staged: Staged, sender: Sender | None = None) -> str:
@@ -130,8 +129,8 @@ def keep_blob(database: Database, staged: Staged, sender: Sender | None = None) 
 def grant(session: WriteSession, sender: Sender, hashes: Iterable[str]) -> None:
     """Remember that the bytes of these sha256 arrived for the sender's repository."""
     for sha256 in hashes:
-        statement = insert_into(session, Upload).values(repo_id=sender.repo_id, user_id=sender.user_id, sha256=sha256, created_at=now_ms())
-        session.execute(statement.on_conflict_do_update(index_elements=["repo_id", "user_id", "sha256"], set_={"created_at": now_ms()}))
+        row = {"repo_id": sender.repo_id, "user_id": sender.user_id, "sha256": sha256, "created_at": now_ms()}
+        upsert(session, Upload, row, keys=("repo_id", "user_id", "sha256"), update=("created_at",))
 
 
 def check_arrived(staged: Staged, *, sha256: str, size: int) -> None:
@@ -169,8 +168,8 @@ def keep_xorb(database: Database, door: XetDoor, staged: Staged, xorb: xet.Xorb)
         door.sender.place(session)
         known = session.get(Xorb, (door.sender.repo_id, xorb.hash)) is not None
         values = {"size": staged.size, "chunks": xet.pack_chunks(xorb.chunks), "used_at": now_ms()}
-        statement = insert_into(session, Xorb).values(repo_id=door.sender.repo_id, hash=xorb.hash, **values)
-        session.execute(statement.on_conflict_do_update(index_elements=["repo_id", "hash"], set_=values))
+        row = {"repo_id": door.sender.repo_id, "hash": xorb.hash, **values}
+        upsert(session, Xorb, row, keys=("repo_id", "hash"), update=tuple(values))
         staged.keep(xorb_key(door.uid, xorb.hash))
         return not known
 

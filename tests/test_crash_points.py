@@ -15,6 +15,8 @@ import pytest
 from tests.support import faults
 from tests.support.server import ROOT
 
+pytestmark = pytest.mark.slow
+
 Steps = list[dict[str, Any]]
 
 

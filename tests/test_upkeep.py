@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from hub import revisions, upkeep
+from hub.blobs import blob_key, xorb_key
 from hub.db import insert_into
 from hub.errors import BadRequest
 from hub.models import LIVE, Blob, Commit, Link, Manifest, Ref, Repo, Upload, Xorb
@@ -324,15 +325,23 @@ def test_gc_refuses_a_store_that_is_not_the_database_s(hub: LocalHub, tmp_path: 
     assert rows(hub, Blob) == 4
 
 
-def test_objects_that_no_row_knows_go_with_gc(hub: LocalHub) -> None:
+def test_objects_that_no_row_knows_go_when_they_are_old(new_hub: Callable[..., LocalHub]) -> None:
     """A kill between the bytes and their row leaves such objects."""
-    with hub.store.stage() as staged:
-        staged.write(b"without a row")
-        staged.seal()
-        staged.keep(hub.stored(sha256(b"without a row")).relative_to(hub.settings.blob_folder).as_posix())
-    gc_twice(hub)
-    gc_twice(hub)
-    assert not hub.stored(sha256(b"without a row")).exists()
+    hub = new_hub(upload_ttl=0.3)
+    hub.create("sst2")
+    hub.push("alice/sst2", "w.bin", LARGE)
+    stays = {item.key for item in hub.store.list("")}
+    for key in (blob_key(sha256(b"lost")), xorb_key(hub.place("alice/sst2").uid, "a" * 64)):
+        with hub.store.stage() as staged:
+            staged.write(b"lost")
+            staged.seal()
+            staged.keep(key)
+    gc(hub)
+    assert len(list(hub.store.list(""))) == len(stays) + 2, "they may belong to an upload that is not finished"
+    time.sleep(0.4)
+    gc(hub)
+    assert {item.key for item in hub.store.list("")} == stays
+    assert fsck(hub) == []
 
 
 def test_a_removal_that_was_interrupted_leaves_no_finding(new_hub: Callable[..., LocalHub]) -> None:
@@ -388,13 +397,13 @@ def test_gc_racing_uploaders_loses_nothing(new_hub: Callable[..., LocalHub]) -> 
 
     with ThreadPoolExecutor(len(repos)) as pool:
         pushers = [pool.submit(push_and_remove, repo) for repo in repos]
-        removed, deadline = 0, time.monotonic() + 8
+        removed, deadline = 0, time.monotonic() + 5
         while time.monotonic() < deadline and not any(pusher.done() for pusher in pushers):
             removed += gc(hub).blobs
         stop.set()
         done = [pusher.result() for pusher in pushers]
-    assert removed > 5, "gc had something to do"
-    assert min(commits for commits, _ in done) > 3, done
+    assert removed > 3, "gc had something to do"
+    assert min(commits for commits, _ in done) > 1, done
     assert fsck(hub) == []
 
 

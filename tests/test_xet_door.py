@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from tests.support.lfs import sha256, staged
 from tests.support.server import Account, Hub
 from tests.support.xet_writer import Push, push_of, write_shard, write_xorb
 
-DATA = os.urandom(700_000)
+DATA = random.Random(1).randbytes(700_000)
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ def test_a_shard_with_other_chunks_than_the_xorb_has_is_refused(door: Door) -> N
 
 
 def test_a_shard_that_refers_to_a_missing_xorb_says_what_to_do(alice_http: Http, repo: str, door: Door) -> None:
-    assert_refused(door.shard(push_of(DATA).shard), "xet cache")
+    assert_refused(door.shard(push_of(DATA).shard), "cache ($hf_home/xet)")
     assert_not_arrived(alice_http, repo, DATA)
 
 

@@ -83,17 +83,15 @@ def _do(folder: Path, deed: str, at: int, writing: int) -> int:
     return int(fired())
 
 
-def look(folder: Path, acknowledged: str | None) -> dict[str, Any]:
+def look(folder: Path, deed: str, acknowledged: str | None) -> dict[str, Any]:
     """What a hub finds that starts on the copy again, and whether the deed can be done again."""
     hub = open_hub(folder)
     before = [finding.kind for finding in upkeep.fsck(hub.database, hub.store, read_data=True)]
     head = hub.place(REPO).commit
     kept = acknowledged in {head, "collected", None}
-    push(hub)
-    for _ in range(2):
-        collect(hub)
+    DEEDS[deed](hub)
     after = [finding.kind for finding in upkeep.fsck(hub.database, hub.store, read_data=True)]
-    whole = (hub.stored_bytes(WEIGHTS), hub.stored_bytes(WEIGHTS[::-1])) == (WEIGHTS, WEIGHTS[::-1])
+    whole = hub.stored_bytes(WEIGHTS[::-1]) == WEIGHTS[::-1] and hub.stored_bytes(WEIGHTS) == (WEIGHTS if deed == "push" else None)
     hub.close()
     return {"kept": kept, "findings": before, "findings_after": after, "whole": whole}
 
@@ -111,7 +109,13 @@ def main() -> None:
         copy = options.folder / "copy"
         shutil.copytree(template, copy)
         acknowledged, early, fired = meet_fault(copy, options.deed, at)
-        result = {"at": at, "acknowledged": acknowledged is not None, "early": early, "fired": fired, **look(copy, acknowledged)}
+        result = {
+            "at": at,
+            "acknowledged": acknowledged is not None,
+            "early": early,
+            "fired": fired,
+            **look(copy, options.deed, acknowledged),
+        }
         print(json.dumps(result), flush=True)
         shutil.rmtree(copy)
         if not fired:

@@ -11,8 +11,7 @@ from typing import Any
 from hub import access, accounts, repos, schema, services, uploads
 from hub.access import Place, Viewer
 from hub.blobs import blob_key
-from hub.publish import AddInline, AddPointer, Delete, Header, Operation, Published, Publisher
-from hub.revisions import Manifests
+from hub.publish import AddInline, AddPointer, Delete, Header, Operation, Published
 from hub.settings import Settings
 from hub.uploads import Sender
 from tests.support.server import ROOT
@@ -31,13 +30,14 @@ class LocalHub:
 
     def __init__(self, folder: Path, database_url: str = "", **settings: Any) -> None:
         self.settings = Settings(data_dir=folder, database_url=database_url, **settings)
-        self.database, self.store = services.open_database(self.settings), services.open_store(self.settings)
-        if schema.migrate(self.database):
-            services.found_instance(self.database)
-            with self.database.write() as session:
+        database = services.open_database(self.settings)
+        if schema.migrate(database):
+            services.found_instance(database)
+            with database.write() as session:
                 accounts.add_user(session, OWNER, "no password")
-        self.manifests = Manifests()
-        self.publisher = Publisher(self.database, self.store, self.manifests)
+        database.close()
+        self.services = services.open_services(self.settings)
+        self.database, self.store, self.manifests = self.services.database, self.services.store, self.services.manifests
         self.credential = self._new_credential()
         self._commits = 0
 
@@ -48,7 +48,7 @@ class LocalHub:
 
     def close(self) -> None:
         """Give everything back."""
-        self.database.close()
+        self.services.close()
 
     def create(self, name: str) -> str:
         """Make a repository of alice's; returns its full name."""
@@ -78,7 +78,7 @@ class LocalHub:
         self._commits += 1
         digest = f"{os.getpid()}-{id(self)}-{self._commits}"
         place = self.place(full_name, revision)
-        return self.publisher.publish(place, Header(f"commit {self._commits}"), operations, digest=digest)
+        return self.services.publisher.publish(place, Header(f"commit {self._commits}"), operations, digest=digest)
 
     def push(self, full_name: str, path: str, data: bytes, revision: str = "main") -> str:
         """Upload bytes and commit them under ``path``; returns the commit's id."""
