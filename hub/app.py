@@ -1,7 +1,7 @@
 """The application: parts put together, errors dressed, health told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Any
@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Match, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hub import __version__, assets, pages
 from hub.api import accounts, commits, files, lfs, repos, xet
@@ -29,19 +29,31 @@ from hub.settings import Settings
 log = structlog.get_logger()
 
 
-class FileRoute(Route):
-    """A plain route for the addresses that are asked most: what FastAPI adds to each request is left out."""
+class FilesFirst:
+    """Answers the addresses that are asked most before FastAPI sees them: its layers cost more than the answer does.
 
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """As every route, but known to the meters by its template."""
-        match, found = super().matches(scope)
-        return match, {**found, "route": self} if match is Match.FULL else found
+    The guard around it dresses errors, as it does for everything else.
+    """
+
+    def __init__(self, app: ASGIApp, routes: Sequence[Route]) -> None:
+        self._app, self._routes = app, routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One ASGI call."""
+        if scope["type"] == "http":
+            for route in self._routes:
+                match, found = route.matches(scope)
+                if match is Match.FULL:
+                    scope.update(found, route=route)
+                    await route.handle(scope, receive, send)
+                    return
+        await self._app(scope, receive, send)
 
 
 FILE_ROUTES = (
-    FileRoute("/{ns}/{name}/resolve/{rev}/{path:path}", files.resolve, methods=["GET", "HEAD"]),
-    FileRoute("/{ns}/{name}/raw/{rev}/{path:path}", files.raw, methods=["GET", "HEAD"]),
-    FileRoute("/{name}/resolve/{rev}/{path:path}", files.single_segment, methods=["GET", "HEAD"]),
+    Route("/{ns}/{name}/resolve/{rev}/{path:path}", files.resolve, methods=["GET", "HEAD"]),
+    Route("/{ns}/{name}/raw/{rev}/{path:path}", files.raw, methods=["GET", "HEAD"]),
+    Route("/{name}/resolve/{rev}/{path:path}", files.single_segment, methods=["GET", "HEAD"]),
 )
 
 
@@ -59,8 +71,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.settings, app.state.metrics, app.state.uploads = settings, metrics, 0
-    # The files come first: they are what clients ask for most, and routes are tried in order.
-    app.router.routes[:0] = FILE_ROUTES
+    app.router.routes.extend(FILE_ROUTES)
     for module in (repos, files, commits, lfs, xet, accounts):
         app.include_router(module.router)
     app.add_api_route("/healthz", alive, methods=["GET", "HEAD"], include_in_schema=False)
@@ -70,6 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.mount("/static", StaticFiles(directory=assets.folder("static")), name="static")
     for kind in (HubError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, dress_error)
+    app.add_middleware(FilesFirst, routes=FILE_ROUTES)
     app.add_middleware(Guard, settings=settings, metrics=metrics, dress=_dress)
     return app
 
