@@ -48,12 +48,14 @@ def _plain_errors() -> Iterator[None]:
         _fail(str(error))
     except sa.exc.OperationalError as error:
         _fail(f"The database does not answer: {error.orig}. Check HUB_DATABASE_URL.")
+    except OSError as error:
+        _fail(f"{error.strerror}: {error.filename}. Check HUB_DATA_DIR and HUB_BLOB_STORE.")
     except sa.exc.SQLAlchemyError as error:
         _fail(f"The database refused: {error}")
 
 
 def _fail(message: str) -> None:
-    click.echo(f"adapterhub: {message}", err=True)
+    click.echo(f"adapterhub: {' '.join(message.split())}", err=True)
     sys.exit(COULD_NOT_RUN)
 
 
@@ -149,10 +151,18 @@ Pull:
 
 
 def _run(settings: Settings) -> None:
-    import uvicorn
-
     # uvicorn finishes what is under way at SIGTERM and then raises the signal again: this makes that a clean end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        _serve(settings)
+    except SystemExit as end:
+        # uvicorn has said why; its exit code for "could not start" is not ours.
+        sys.exit(COULD_NOT_RUN if end.code else 0)
+
+
+def _serve(settings: Settings) -> None:
+    import uvicorn
+
     uvicorn.run(
         "hub.app:serving_app",
         factory=True,

@@ -145,8 +145,12 @@ def now_ms() -> int:
 def database_now(session: ReadSession) -> int:
     """The database's clock in milliseconds since 1970: the one clock that all replicas share."""
     sqlite = session.get_bind().dialect.name == "sqlite"
-    clock = "CAST(unixepoch('subsec') * 1000 AS INTEGER)" if sqlite else "CAST(extract(epoch from clock_timestamp()) * 1000 AS BIGINT)"
-    return int(session.scalar(sa.text(f"SELECT {clock}")) or 0)
+    clock = (
+        "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
+        if sqlite
+        else "CAST(extract(epoch from clock_timestamp()) * 1000 AS BIGINT)"
+    )
+    return int(session.scalars(sa.text(f"SELECT {clock}")).one())
 
 
 def contains(column: Any, text: str) -> Any:
@@ -189,7 +193,12 @@ def _pragmas(writer: bool) -> Sequence[str]:
 
 def _postgres_engine(url: str) -> sa.Engine:
     return sa.create_engine(
-        url, pool_size=8, max_overflow=24, pool_timeout=BUSY_TIMEOUT, pool_pre_ping=True, connect_args={"connect_timeout": 5}
+        url,
+        pool_size=8,
+        max_overflow=24,
+        pool_timeout=BUSY_TIMEOUT,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": 5, "client_encoding": "utf8"},
     )
 
 

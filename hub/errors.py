@@ -17,6 +17,7 @@ HubError                        500
   Conflict                      409
     AlreadyExists               409  carries the URL of what exists
   ParentMismatch                412  the named parent commit is not the head
+  BytesLost                     410  the file is known, its bytes are gone from the store
   TooLarge                      413
   AddressTooLong                414
   RangeNotSatisfiable           416
@@ -166,6 +167,15 @@ class ParentMismatch(HubError):
 
     def __init__(self) -> None:
         super().__init__("A commit has happened since. Please refresh and try again.")
+
+
+class BytesLost(HubError):
+    """A file's bytes are not in the store any more. Not a 404, which clients remember; not a 500, which they repeat for minutes."""
+
+    status = 410
+
+    def __init__(self) -> None:
+        super().__init__("The hub has lost the bytes of this file. Upload it again to heal it; the operator runs `adapterhub fsck`.")
 
 
 class TooLarge(HubError):

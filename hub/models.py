@@ -15,7 +15,7 @@ from sqlalchemy.types import LargeBinary, TypeDecorator
 from hub.db import now_ms
 
 BRANCH, TAG, PULL = "branch", "tag", "pull"
-LIVE, CANDIDATE = "live", "candidate"
+LIVE, CANDIDATE, DAMAGED = "live", "candidate", "damaged"
 
 
 class Packed(TypeDecorator[Any]):
@@ -211,7 +211,10 @@ class Receipt(Base):
 
 
 class Blob(Base):
-    """Bytes by their sha256. Small text has its bytes here, everything else lies in the store."""
+    """Bytes by their sha256. Small text has its bytes here, everything else lies in the store.
+
+    ``live``; ``candidate`` for gc to remove; ``damaged``, as fsck found it: clients are asked to send it again.
+    """
 
     __tablename__ = "blob"
     sha256: Mapped[str] = mapped_column(sa.String(64), primary_key=True)

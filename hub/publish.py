@@ -28,7 +28,7 @@ from hub.errors import BadRequest, Busy, Conflict, EntryNotFound, ParentMismatch
 from hub.git import Entry, blob_oid, lfs_pointer
 from hub.gitfiles import PathRules, lfs_rules
 from hub.inspection import ConfigError, Facts, learn, read_adapter_config, read_card
-from hub.models import LIVE, PULL, Blob, Commit, Discussion, Link, Receipt, Ref, Repo, RepoTag
+from hub.models import DAMAGED, LIVE, PULL, Blob, Commit, Discussion, Link, Receipt, Ref, Repo, RepoTag
 from hub.names import check_path, check_tree
 from hub.revisions import Manifests, Tree, batched_list
 from hub.texts import TEXT_ROW_BYTES, Texts
@@ -398,7 +398,10 @@ def _receipt(session: ReadSession, request: Request) -> Published | None:
 
 
 def _publish(session: WriteSession, request: Request, batch: Batch, plan: Plan) -> Published:
+    revisions.lock(session, request.place.repo_id)
     place = confirm(session, request.place, Action.WRITE)
+    if request.pull:
+        revisions.commit_at(session, place.repo_id, plan.head)
     _save_texts(session, batch)
     _touch_blobs(session, {entry.sha256 for entry in plan.added.values()} - batch.texts.keys())
     revisions.save_commit(session, plan.commit, plan.tree)
@@ -422,7 +425,7 @@ def _save_texts(session: WriteSession, batch: Batch) -> None:
 def _touch_blobs(session: WriteSession, hashes: Iterable[str]) -> None:
     """Keep gc away from what this commit holds. What gc has removed meanwhile must be sent again."""
     for some in batched_list(sorted(hashes)):
-        alive = sa.update(Blob).where(Blob.sha256.in_(some))
+        alive = sa.update(Blob).where(Blob.sha256.in_(some), Blob.state != DAMAGED)
         touched = session.execute(alive.values(state=LIVE, touched_at=now_ms())).rowcount  # type: ignore[attr-defined]
         if touched != len(some):
             raise BadRequest("Some uploaded files have expired before they were committed. Upload them again, then commit.")

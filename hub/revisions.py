@@ -161,6 +161,8 @@ def refs(session: ReadSession, repo_id: int) -> Sequence[Ref]:
 
 def create_ref(session: WriteSession, place: Place, kind: str, name: str, *, target: str, message: str = "") -> None:
     """Make a branch or tag. Raises Conflict when the name is in use, BadRequest when it may not be one."""
+    lock(session, place.repo_id)
+    commit_at(session, place.repo_id, target)
     _insert_ref(session, Ref(repo_id=place.repo_id, kind=kind, name=check_revision_name(name), target=target, message=message))
 
 
@@ -263,8 +265,17 @@ def super_squash(session: WriteSession, place: Place, branch: str, message: str,
     return commit.oid
 
 
+def lock(session: WriteSession, repo_id: int) -> None:
+    """Let nobody else change this repository's history until the transaction ends: the first thing such a transaction does."""
+    session.connection().execute(_LOCK, {"repo": repo_id})
+
+
+_LOCK = sa.select(Repo.id).where(Repo.id == sa.bindparam("repo")).with_for_update()
+
+
 def forget_unreachable(session: WriteSession, repo_id: int, *, before: int) -> int:
     """Drop commits older than ``before`` (ms) that no branch, tag or pull request reaches, and the links that only they held."""
+    lock(session, repo_id)
     commits = {
         oid: (parent, created)
         for oid, parent, created in session.execute(

@@ -71,7 +71,7 @@ class Settings(BaseSettings):
         """The address that clients use (their HF_ENDPOINT), without a trailing slash."""
         if self.public_url:
             return self.public_url
-        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
 
     @cached_property

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,9 @@ from hub import git
 from hub.blobs import BlobStore, blob_key, xorb_key
 from hub.db import Database, ReadSession, database_now, insert_into
 from hub.errors import HubError
-from hub.models import CANDIDATE, LIVE, Blob, Commit, Link, Manifest, Receipt, Ref, Repo, Upload, Xorb
+from hub.models import CANDIDATE, DAMAGED, LIVE, Blob, Commit, Link, Manifest, Receipt, Ref, Repo, Upload, Xorb
 from hub.repos import discard_contents
-from hub.revisions import Tree, forget_unreachable, noreply
+from hub.revisions import Tree, batched_list, forget_unreachable, noreply
 from hub.settings import Settings
 from hub.tally import score_trending
 
@@ -58,13 +58,28 @@ def silent(what: str, done: int, total: int) -> None:
 
 
 def fsck(database: Database, store: BlobStore, *, read_data: bool = False, progress: Progress = silent) -> Iterator[Finding]:
-    """Check refs, commits, manifests, links, blobs and, with ``read_data``, every byte. Yields what is wrong."""
+    """Check refs, commits, manifests, links, blobs and, with ``read_data``, every byte. Yields what is wrong.
+
+    Damaged blobs are marked, so that clients which have them are asked to send them again.
+    """
     with database.snapshot() as session:
         yield from _check_refs(session)
         yield from _check_commits(session, progress)
         yield from _check_manifests(session, progress)
-        yield from _check_blobs(session, store, read_data, progress)
+        damaged = list[str]()
+        for finding in _check_blobs(session, store, read_data, progress):
+            damaged.append(finding.where)
+            yield finding
+        yield from _check_links(session)
         yield from _check_xorbs(session, store)
+    _mark_damaged(database, damaged)
+
+
+def _mark_damaged(database: Database, damaged: Sequence[str]) -> None:
+    if damaged:
+        with database.write() as session:
+            for some in batched_list(damaged):
+                session.execute(sa.update(Blob).where(Blob.sha256.in_(some)).values(state=DAMAGED))
 
 
 def _check_refs(session: ReadSession) -> Iterator[Finding]:
@@ -135,12 +150,19 @@ def _check_manifests(session: ReadSession, progress: Progress) -> Iterator[Findi
 
 def _check_blobs(session: ReadSession, store: BlobStore, read_data: bool, progress: Progress) -> Iterator[Finding]:
     total = session.scalar(sa.select(sa.func.count()).select_from(Blob)) or 0
-    columns = sa.select(Blob.sha256, Blob.size, Blob.data).execution_options(yield_per=200)
+    awaited = (Blob.state != CANDIDATE) | ~_unheld()
+    columns = sa.select(Blob.sha256, Blob.size, Blob.data).where(awaited).execution_options(yield_per=200)
     for done, (sha256, size, data) in enumerate(session.execute(columns), 1):
         progress("blobs", done, total)
         wrong = _wrong_text(sha256, size, data) if data is not None else _wrong_object(store, sha256, size, read_data)
         if wrong:
             yield Finding("blob", sha256, f"{wrong}; held by {_holders(session, sha256)}")
+
+
+def _check_links(session: ReadSession) -> Iterator[Finding]:
+    lost = sa.select(Repo.full_name, Link.sha256).join(Repo, Repo.id == Link.repo_id).outerjoin(Blob, Blob.sha256 == Link.sha256)
+    for repo, sha256 in session.execute(lost.where(Blob.sha256.is_(None))):
+        yield Finding("no-blob", repo, f"is linked to blob {sha256}, of which nothing is known")
 
 
 def _check_xorbs(session: ReadSession, store: BlobStore) -> Iterator[Finding]:
@@ -196,8 +218,9 @@ def gc(database: Database, store: BlobStore, settings: Settings, *, dry_run: boo
     result = Collected()
     _forget_history(database, settings, result, dry_run)
     _expire(database, store, settings, result, dry_run)
-    _mark(database, settings, result, dry_run)
+    # Removed first and marked after, so that no run removes what it has marked itself.
     _remove(database, store, settings, result, dry_run=dry_run, progress=progress)
+    _mark(database, settings, result, dry_run)
     if not dry_run:
         result.staged = store.sweep(settings.upload_ttl) + _sweep_unknown(database, store, settings.upload_ttl)
         with database.write() as session:
@@ -207,7 +230,7 @@ def gc(database: Database, store: BlobStore, settings: Settings, *, dry_run: boo
 
 def _refuse_strange_store(database: Database, store: BlobStore) -> None:
     with database.read() as session:
-        known = list(session.scalars(sa.select(Blob.sha256).where(Blob.data.is_(None)).limit(200)))
+        known = list(session.scalars(sa.select(Blob.sha256).where(Blob.data.is_(None), Blob.state == LIVE).limit(200)))
     there = sum(store.size(blob_key(sha256)) is not None for sha256 in known)
     if known and there < SAFE_SHARE * len(known):
         raise GcRefused(
@@ -252,15 +275,18 @@ def _expire(database: Database, store: BlobStore, settings: Settings, result: Co
         old_xorb = Xorb.used_at < now - int(settings.xorb_ttl * 1000)
         result.grants = session.scalar(sa.select(sa.func.count()).select_from(Upload).where(old_grant)) or 0
         xorbs = session.execute(
-            sa.select(Xorb.repo_id, Xorb.hash, Repo.uid).join(Repo, Repo.id == Xorb.repo_id).where(old_xorb | Repo.deleted_at.is_not(None))
+            sa.select(Xorb.repo_id, Xorb.hash, Repo.uid, Xorb.used_at)
+            .join(Repo, Repo.id == Xorb.repo_id)
+            .where(old_xorb | Repo.deleted_at.is_not(None))
         ).all()
     result.xorbs = len(xorbs)
     if dry_run:
         return
-    for repo_id, xorb_hash, uid in xorbs:
+    for repo_id, xorb_hash, uid, used_at in xorbs:
         with database.write() as session:
-            session.execute(sa.delete(Xorb).where(Xorb.repo_id == repo_id, Xorb.hash == xorb_hash))
-            store.delete(xorb_key(uid, xorb_hash))
+            still_due = sa.delete(Xorb).where(Xorb.repo_id == repo_id, Xorb.hash == xorb_hash, Xorb.used_at <= used_at)
+            if session.scalar(still_due.returning(Xorb.hash)) is not None:
+                store.delete(xorb_key(uid, xorb_hash))
     with database.write() as session:
         session.execute(sa.delete(Upload).where(old_grant))
         session.execute(sa.delete(Receipt).where(Receipt.created_at < now - RECEIPT_MS))
@@ -273,7 +299,7 @@ def _unheld() -> sa.ColumnElement[bool]:
 def _mark(database: Database, settings: Settings, result: Collected, dry_run: bool) -> None:
     with database.write() as session:
         now = database_now(session)
-        due = (Blob.state == LIVE) & (Blob.touched_at < now - int(settings.gc_grace * 1000)) & _unheld()
+        due = (Blob.state != CANDIDATE) & (Blob.touched_at < now - int(settings.gc_grace * 1000)) & _unheld()
         result.marked = session.scalar(sa.select(sa.func.count()).select_from(Blob).where(due)) or 0
         if not dry_run:
             session.execute(sa.update(Blob).where(due).values(state=CANDIDATE, touched_at=now).execution_options(synchronize_session=False))

@@ -21,7 +21,7 @@ from hub.access import Action, Place
 from hub.blobs import BlobStore, Staged, blob_key, xorb_key
 from hub.db import Database, ReadSession, WriteSession, now_ms, upsert
 from hub.errors import BadRequest, Forbidden, Unprocessable
-from hub.models import LIVE, Blob, Link, Upload, Xorb
+from hub.models import DAMAGED, LIVE, Blob, Link, Upload, Xorb
 from hub.revisions import batched_list
 
 
@@ -103,9 +103,9 @@ class Sender:
 
 
 def save_blob(session: WriteSession, sha256: str, size: int, data: bytes | None = None) -> None:
-    """Insert a blob's row, or touch the one that is there, so that gc leaves it alone."""
+    """Insert a blob's row, or touch the one that is there: gc leaves it alone, and what was damaged is whole again."""
     row = {"sha256": sha256, "size": size, "data": data, "state": LIVE, "touched_at": now_ms()}
-    upsert(session, Blob, row, keys=("sha256",), update=("state", "touched_at"))
+    upsert(session, Blob, row, keys=("sha256",), update=("state", "touched_at") if data is None else ("state", "touched_at", "data"))
 
 
 def keep_blob(database: Database, staged: Staged, sender: Sender | None = None) -> str:
@@ -182,7 +182,7 @@ def keep_shard(database: Database, store: BlobStore, door: XetDoor, shard: xet.S
     """
     with database.read() as session:
         place = door.sender.place(session)
-        present = usable_blobs(session, place, {file.sha256 for file in shard.files if file.sha256})
+        present = whole_blobs(session, store, place, {file.sha256 for file in shard.files if file.sha256})
     for file in shard.files:
         if file.size > max_bytes:
             raise BadRequest(f"The file has {file.size} bytes; this hub takes {max_bytes} (HUB_MAX_LFS_BYTES).")
@@ -243,9 +243,18 @@ def usable_blobs(session: ReadSession, place: Place, hashes: Iterable[str]) -> d
         .exists()
     )
     for some in batched_list(hashes):
-        rows = session.execute(sa.select(Blob.sha256, Blob.size).where(Blob.sha256.in_(some), linked | sent))
+        rows = session.execute(sa.select(Blob.sha256, Blob.size).where(Blob.sha256.in_(some), Blob.state != DAMAGED, linked | sent))
         usable.update((sha256, size) for sha256, size in rows)
     return usable
+
+
+def whole_blobs(session: ReadSession, store: BlobStore, place: Place, hashes: Iterable[str]) -> dict[str, int]:
+    """Of the usable blobs, those whose bytes are there: what is lost or cut short is asked for again, and so healed."""
+    usable = usable_blobs(session, place, hashes)
+    in_rows = set[str]()
+    for some in batched_list(usable):
+        in_rows |= set(session.scalars(sa.select(Blob.sha256).where(Blob.sha256.in_(some), Blob.data.is_not(None))))
+    return {sha256: size for sha256, size in usable.items() if sha256 in in_rows or store.size(blob_key(sha256)) == size}
 
 
 def held_blobs(session: ReadSession, repo_id: int, hashes: Iterable[str]) -> dict[str, int]:

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from hub import discussions as talks
-from hub import inspection, publish, revisions
+from hub import inspection, publish, revisions, uploads
 from hub.access import DEFAULT_BRANCH, Place
 from hub.api import wire
 from hub.deps import Hub, SeenRepo, WritableRepo, changing, services
@@ -54,13 +54,15 @@ def preupload(body: wire.PreuploadBody, hub: Hub, place: WritableRepo) -> JSONRe
     with hub.database.read() as session:
         lfs = publish.lfs_rules_at(session, hub.manifests, hub.texts, commit)
         entries = hub.manifests.load(session, commit.manifest_id).entries
+        present = {path: entries[path] for path in (file.path for file in body.files) if path in entries}
+        whole = uploads.whole_blobs(session, hub.store, place, {entry.sha256 for entry in present.values()})
     ignored = ignore_rules(body.git_ignore or "")
     files = []
     for file in body.files:
         check_path(file.path)
         pointed = file.size > 0 and (lfs.match(file.path) or file.size > hub.settings.max_inline_bytes)
-        present = entries.get(file.path)
-        known = present if present and present.lfs == pointed else None
+        entry = present.get(file.path)
+        known = entry if entry and entry.lfs == pointed and entry.sha256 in whole else None
         files.append(
             {
                 "path": file.path,

@@ -16,7 +16,7 @@ from hub.access import Action, Commitish, Place
 from hub.api import wire
 from hub.blobs import blob_key
 from hub.deps import Hub, SeenRepo, locate, services, viewer
-from hub.errors import BadRequest, EntryNotFound, RangeNotSatisfiable, RepoNotFound
+from hub.errors import BadRequest, BytesLost, EntryNotFound, RangeNotSatisfiable, RepoNotFound
 from hub.git import Entry, lfs_pointer
 from hub.guard import unmark
 from hub.revisions import Tree
@@ -153,7 +153,10 @@ def _with_range(headers: Mapping[str, str], start: int, end: int, size: int) -> 
 
 
 def _open(hub: Services, sha256: str, start: int) -> BinaryIO:
-    file = hub.store.open(blob_key(sha256))
+    try:
+        file = hub.store.open(blob_key(sha256))
+    except FileNotFoundError:
+        raise BytesLost() from None
     file.seek(start)
     return file
 

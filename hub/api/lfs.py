@@ -45,7 +45,7 @@ async def batch(body: wire.LfsBatchBody, request: Request, hub: Hub) -> JSONResp
 
 def _upload_answers(hub: Services, place: Place, objects: list[wire.LfsObject]) -> list[wire.JSON]:
     with hub.database.read() as session:
-        present = uploads.usable_blobs(session, place, [item.oid for item in objects])
+        present = uploads.whole_blobs(session, hub.store, place, [item.oid for item in objects])
     sender = Sender.of(place)
     return [_upload_answer(hub, place, sender, item, present.get(item.oid)) for item in objects]
 
@@ -95,6 +95,7 @@ async def put(capability: str, request: Request, hub: Hub) -> Response:
     await asyncio.to_thread(_check_sender, hub, sender)
     with arriving(request), await asyncio.to_thread(hub.store.stage) as staged:
         await take(request, staged, most=int(claims["size"]))
+        claims = hub.signer.read(PURPOSE, capability)
         await asyncio.to_thread(_keep, hub, staged, claims, sender)
     count_upload(request, "lfs", staged.size)
     return Response(status_code=200)
@@ -122,7 +123,7 @@ async def take(request: Request, staged: Staged, *, most: int) -> None:
             piece += data
             arrived += len(data)
             if arrived > most:
-                raise Unprocessable(f"More than the announced {most} bytes arrived. Send the file again.")
+                raise Unprocessable(f"More than the announced {most} bytes arrived. Send the file again.", headers={"Connection": "close"})
             if len(piece) >= PIECE:
                 await writing
                 writing, piece = asyncio.ensure_future(asyncio.to_thread(staged.write, piece)), bytearray()

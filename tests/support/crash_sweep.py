@@ -19,7 +19,7 @@ from hub.publish import AddInline, AddPointer
 from tests.support.local_hub import LocalHub
 
 REPO = "alice/sst2"
-WEIGHTS, NOTE = bytes(range(256)) * 400, b"a note"
+WEIGHTS, GARBAGE, NOTE = bytes(range(256)) * 400, b"garbage" * 1000, b"a note"
 MOST_STEPS = 2_000
 
 
@@ -29,7 +29,7 @@ def make_template(folder: Path) -> None:
     hub.create("sst2")
     hub.push(REPO, "first.bin", WEIGHTS[::-1])
     hub.create("gone")
-    hub.push("alice/gone", "garbage.bin", b"garbage" * 1000)
+    hub.push("alice/gone", "garbage.bin", GARBAGE)
     hub.delete("alice/gone")
     hub.close()
 
@@ -91,9 +91,10 @@ def look(folder: Path, deed: str, acknowledged: str | None) -> dict[str, Any]:
     kept = acknowledged in {head, "collected", None}
     DEEDS[deed](hub)
     after = [finding.kind for finding in upkeep.fsck(hub.database, hub.store, read_data=True)]
-    whole = hub.stored_bytes(WEIGHTS[::-1]) == WEIGHTS[::-1] and hub.stored_bytes(WEIGHTS) == (WEIGHTS if deed == "push" else None)
+    whole = {data: hub.stored_bytes(data) == data for data in (WEIGHTS[::-1], WEIGHTS, GARBAGE)}
+    expected = {WEIGHTS[::-1]: True, WEIGHTS: deed == "push", GARBAGE: deed == "push"}
     hub.close()
-    return {"kept": kept, "findings": before, "findings_after": after, "whole": whole}
+    return {"kept": kept, "findings": before, "findings_after": after, "whole": whole == expected}
 
 
 def main() -> None:
