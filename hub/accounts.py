@@ -212,12 +212,6 @@ def revoke_token(session: WriteSession, token_id: int) -> None:
     token.revoked_at = token.revoked_at or now_ms()
 
 
-def members(session: ReadSession, namespace: Namespace) -> Sequence[tuple[str, str]]:
-    """Name and role of everybody in a namespace."""
-    statement = sa.select(Namespace.name, Member.role).join(Member, Member.user_id == Namespace.id)
-    return [(name, role) for name, role in session.execute(statement.where(Member.namespace_id == namespace.id).order_by(Namespace.name))]
-
-
 def organisations(session: ReadSession, user_id: int) -> Sequence[tuple[Namespace, str]]:
     """The organisations of a user, each with the user's role."""
     statement = sa.select(Namespace, Member.role).join(Member, Member.namespace_id == Namespace.id)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Any
@@ -27,6 +28,7 @@ from hub.services import Services, open_services
 from hub.settings import Settings
 
 log = structlog.get_logger()
+THREADS = 64
 
 
 class FilesFirst:
@@ -97,8 +99,11 @@ def serving_app() -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    # More threads than cores: most of them wait, for the disk or for their turn to write.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="hub"))
     hub = await asyncio.to_thread(open_services, app.state.settings)
     app.state.hub, app.state.commit_threads = hub, anyio.CapacityLimiter(commits.COMMIT_THREADS)
+    app.state.shards = asyncio.Semaphore(xet.SHARDS_AT_ONCE)
     hub.settings.scratch_folder.mkdir(exist_ok=True, mode=0o700)
     flusher = asyncio.create_task(_flush_now_and_then(hub))
     try:
@@ -126,7 +131,12 @@ def dress_error(request: Request, error: Exception) -> Response:
     """Any error as an answer: Hugging Face headers and JSON, or a page for a browser."""
     known = _as_hub_error(error)
     if known.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.error("request failed", path=request.scope["path"], request_id=request.state.request_id, exc_info=error)
+        log.error(
+            "request failed",
+            route=getattr(request.scope.get("route"), "path", "unknown"),
+            request_id=request.state.request_id,
+            exc_info=error,
+        )
     if _wants_page(request):
         return pages.error_page(request, known)
     headers = {**known.headers, "X-Error-Message": header_text(known.message), "Cache-Control": "no-store"}

@@ -25,6 +25,7 @@ from hub.settings import Settings
 
 FINDINGS, COULD_NOT_RUN = 1, 2
 FIRST_USER = "admin"
+MOST_CONNECTIONS = 1_000
 
 
 class Hub(click.Group):
@@ -172,6 +173,7 @@ def _serve(settings: Settings) -> None:
         access_log=False,
         log_level="warning",
         server_header=False,
+        limit_concurrency=MOST_CONNECTIONS,
         proxy_headers=False,
         timeout_graceful_shutdown=10,
     )
@@ -348,7 +350,8 @@ def fsck(read_data: bool, as_json: bool) -> None:
     settings = Settings()
     found = 0
     with _database() as database:
-        for finding in upkeep.fsck(database, services.open_store(settings), read_data=read_data, progress=_progress):
+        store = services.open_store(settings, services.this_instance(database))
+        for finding in upkeep.fsck(database, store, read_data=read_data, progress=_progress):
             found += 1
             click.echo(json.dumps(asdict(finding)) if as_json else f"{finding.kind}: {finding.where}: {finding.message}")
     click.echo(json.dumps({"findings": found}) if as_json else f"{found} findings." if found else "All is well.")
@@ -357,18 +360,19 @@ def fsck(read_data: bool, as_json: bool) -> None:
 
 @main.command()
 @click.option("--dry-run", is_flag=True, help="Say what would go, remove nothing.")
-def gc(dry_run: bool) -> None:
+@click.option("--orphans", is_flag=True, help="Also remove old objects of which the database knows nothing. Not after a restore!")
+def gc(dry_run: bool, orphans: bool) -> None:
     """Remove what nobody can reach any more."""
     settings = Settings()
     with _database() as database:
-        store = services.open_store(settings)
-        done = upkeep.gc(database, store, settings, dry_run=dry_run, progress=_progress)
+        store = services.open_store(settings, services.this_instance(database))
+        done = upkeep.gc(database, store, settings, dry_run=dry_run, orphans=orphans, progress=_progress)
     verb = "would go" if dry_run else "gone"
     click.echo(
         f"{done.blobs} blobs {verb} ({done.bytes} bytes), {done.marked} marked; "
         f"{done.repositories} deleted repositories, {done.commits} commits,"
     )
-    click.echo(f"{done.grants} expired uploads, {done.xorbs} xorbs and {done.staged} staged files {verb}.")
+    click.echo(f"{done.grants} expired uploads, {done.xorbs} xorbs, {done.staged} staged files and {done.orphans} orphans {verb}.")
 
 
 def _progress(what: str, done: int, total: int) -> None:

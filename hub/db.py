@@ -20,7 +20,7 @@ from typing import Any, NewType, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from hub.errors import Busy, HubError, StorageFull
@@ -63,8 +63,11 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[ReadSession]:
         """A session that only reads."""
-        with Session(self.reader, expire_on_commit=False, autoflush=False) as session:
-            yield ReadSession(session)
+        try:
+            with Session(self.reader, expire_on_commit=False, autoflush=False) as session:
+                yield ReadSession(session)
+        except sa.exc.TimeoutError as error:
+            raise Busy("Too many readers are waiting. Try again in a moment.") from error
 
     @contextmanager
     def snapshot(self) -> Iterator[ReadSession]:
@@ -81,6 +84,8 @@ class Database:
                 yield WriteSession(ReadSession(session))
         except sa.exc.TimeoutError as error:
             raise Busy("Too many writers are waiting. Try again in a moment.") from error
+        except IntegrityError as error:
+            raise Collision("Another change came at the same moment. Try again.") from error
         except OperationalError as error:
             raise _as_answer(error) from error
 
@@ -90,13 +95,13 @@ class Database:
         self.reader.dispose()
 
 
-class Deadlock(Busy):
-    """Postgres ended this transaction so that another could go on; done again, it will fit."""
+class Collision(Busy):
+    """Another transaction did the same, or waited for this one, at the same moment; done again, it will see what the other did."""
 
 
 def _as_answer(error: OperationalError) -> HubError:
     if getattr(error.orig, "sqlstate", None) == "40P01":
-        return Deadlock("Two changes waited for each other. Try again.")
+        return Collision("Two changes waited for each other. Try again.")
     if "full" in str(error.orig):
         return StorageFull("The database's disk is full. Nothing was changed; tell the operator, then try again.")
     return Busy("The database is busy or does not answer. Try again in a moment.")

@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 
+from hub import revisions
 from hub.access import Place
 from hub.db import ReadSession, WriteSession
 from hub.errors import Conflict, NotFound
@@ -13,6 +14,7 @@ MAX_NUMBER = 2**31 - 1
 
 def start(session: WriteSession, place: Place, title: str, description: str, *, base: str | None) -> int:
     """Open a discussion, or a pull request on commit ``base``; returns its number."""
+    revisions.lock(session, place.repo_id)
     last = session.scalar(sa.select(sa.func.max(Discussion.num)).where(Discussion.repo_id == place.repo_id))
     number = (last or 0) + 1
     discussion = Discussion(

@@ -17,6 +17,7 @@ from hub.names import slug
 
 MAX_PAGE = 1_000
 COMMON_TAG = 1_000
+MOST_WORDS, MOST_TAGS = 20, 50
 SORTS = {
     "lastModified": Repo.updated_at,
     "createdAt": Repo.created_at,
@@ -77,11 +78,13 @@ def _sort_name(sort: str) -> str:
 
 
 def _conditions(session: ReadSession, query: Query) -> list[Any]:
+    words = (query.search or "").split()
+    if len(words) > MOST_WORDS or len(query.tags) > MOST_TAGS:
+        raise BadRequest(f"A search has at most {MOST_WORDS} words and {MOST_TAGS} tags.")
     conditions: list[Any] = [_tagged(session, tag) for tag in query.tags]
     if query.author:
         conditions.append(Repo.namespace_id == sa.select(Namespace.id).where(Namespace.slug == slug(query.author)).scalar_subquery())
-    if query.search:
-        conditions += [contains(sa.func.lower(Repo.full_name), word.lower()) for word in query.search.split()]
+    conditions += [contains(sa.func.lower(Repo.full_name), word.lower()) for word in words]
     if query.gated is not None:
         conditions.append(Repo.gated.is_not(None) if query.gated else Repo.gated.is_(None))
     if query.pipeline_tag:

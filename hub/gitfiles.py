@@ -26,14 +26,19 @@ class PathRules:
 
 def _spec(patterns: list[str]) -> GitIgnoreSpec:
     try:
-        return GitIgnoreSpec.from_lines(patterns)
+        return _compiled(patterns)
     except ValueError:
-        return GitIgnoreSpec.from_lines(pattern for pattern in patterns if _is_readable(pattern))
+        return _compiled(pattern for pattern in patterns if _is_readable(pattern))
+
+
+def _compiled(patterns: Iterable[str]) -> GitIgnoreSpec:
+    # With re2, because strangers write these patterns: it takes linear time whatever they are.
+    return GitIgnoreSpec.from_lines(patterns, backend="re2")
 
 
 def _is_readable(pattern: str) -> bool:
     try:
-        GitIgnoreSpec.from_lines([pattern])
+        _compiled([pattern])
     except ValueError:
         return False
     return True

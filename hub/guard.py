@@ -129,6 +129,8 @@ class _Exchange:
         """Refuse what the head of a request shows already: too many headers, a body over ``limit`` bytes, NUL in the query."""
         self._limit = limit
         headers = self._scope["headers"]
+        if len(self._scope["raw_path"]) + len(self._scope["query_string"]) > MAX_PATH_BYTES:
+            raise AddressTooLong(f"The address is longer than {MAX_PATH_BYTES} bytes.")
         if b"%00" in self._scope["query_string"]:
             raise BadRequest("The query holds a NUL character.")
         sizes = [len(name) + len(value) for name, value in headers]

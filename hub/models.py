@@ -164,7 +164,8 @@ class Manifest(Base):
     repo_id: Mapped[int] = _to("repo.id")
     tree: Mapped[str] = mapped_column(sa.String(40))
     entries: Mapped[Any] = mapped_column(Packed, nullable=False)
-    __table_args__ = (sa.UniqueConstraint("repo_id", "tree"),)
+    # Ids are never used twice: trees are remembered by them.
+    __table_args__ = (sa.UniqueConstraint("repo_id", "tree"), {"sqlite_autoincrement": True})
 
 
 class Commit(Base):
@@ -182,7 +183,6 @@ class Commit(Base):
     description: Mapped[str] = mapped_column(sa.Text, default="")
     created_at: Mapped[int] = _time()
     changes: Mapped[Any] = mapped_column(Packed, nullable=False)
-    manifest: Mapped[Manifest] = relationship(lazy="raise")
     __table_args__ = (sa.UniqueConstraint("repo_id", "oid"),)
 
 

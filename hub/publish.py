@@ -18,13 +18,12 @@ from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 
 from hub import discussions, revisions
 from hub.access import DEFAULT_BRANCH, Action, Commitish, Place, confirm
 from hub.blobs import BlobStore
-from hub.db import Database, Deadlock, ReadSession, WriteSession, insert_new, now_ms, upsert
-from hub.errors import BadRequest, Busy, Conflict, EntryNotFound, ParentMismatch
+from hub.db import Collision, Database, ReadSession, WriteSession, insert_new, now_ms, upsert
+from hub.errors import BadRequest, Busy, BytesLost, Conflict, EntryNotFound, ParentMismatch
 from hub.git import Entry, blob_oid, lfs_pointer
 from hub.gitfiles import PathRules, lfs_rules
 from hub.inspection import ConfigError, Facts, learn, read_adapter_config, read_card
@@ -37,7 +36,7 @@ from hub.uploads import keep_blob, save_blob, usable_blobs
 TEXTS_IN_MEMORY = 8 << 20
 READ_BYTES = 1 << 20
 DEADLINE_SECONDS = 30.0
-RECEIPT_WALK = 1_000
+RECEIPT_WALK, RECEIPT_MS = 1_000, 86_400_000
 README, ADAPTER_CONFIG, ATTRIBUTES = "README.md", "adapter_config.json", ".gitattributes"
 
 
@@ -119,7 +118,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A commit ready to be published on ``head``."""
+    """A commit ready to be published on ``head``; ``merged`` is the head of the pull request that it merges."""
 
     branch: str
     head: str
@@ -127,6 +126,7 @@ class Plan:
     commit: Commit
     added: Mapping[str, Entry]
     facts: Facts | None
+    merged: str | None = None
 
 
 class HeadMoved(Exception):
@@ -162,11 +162,10 @@ class Publisher:
         """
         with self._database.read() as session:
             pull = discussions.mergeable(session, place, number)
-            operations = self._changes_of(session, place, pull)
         header = Header(f"{pull.title} (#{number})", pull.description)
         digest = hashlib.sha256(f"merge {place.repo_id} {number}".encode()).hexdigest()
         with self._turn(place.repo_id):
-            return self._until_it_fits(Request(place, header, digest, merges=number), Batch(operations)).commit
+            return self._until_it_fits(Request(place, header, digest, merges=number), Batch()).commit
 
     def _changes_of(self, session: ReadSession, place: Place, pull: Discussion) -> list[Taken]:
         """What a pull request changed since the commit it is based on. Raises Conflict."""
@@ -199,13 +198,15 @@ class Publisher:
             before = _receipt(session, request)
             if before is not None:
                 return before
+            if request.merges is not None:
+                batch = Batch(self._changes_of(session, request.place, discussions.mergeable(session, request.place, request.merges)))
             plan = self._prepare(session, request, batch)
         if plan is None:
             return Published(self._head(request))
         try:
             with self._database.write() as writing:
                 return _publish(writing, request, batch, plan)
-        except (IntegrityError, Deadlock) as error:
+        except Collision as error:
             raise HeadMoved from error
 
     def _head(self, request: Request) -> str:
@@ -271,7 +272,8 @@ class Publisher:
             changes=changes,
         )
         facts = self._facts(session, tree, batch) if place.revision == DEFAULT_BRANCH and not request.pull else None
-        return Plan(place.revision, head.oid, tree, commit, added, facts)
+        merged = request.merges and revisions.commit_at(session, place.repo_id, f"refs/pr/{request.merges}").oid
+        return Plan(place.revision, head.oid, tree, commit, added, facts, merged or None)
 
     def _facts(self, session: ReadSession, tree: Tree, batch: Batch) -> Facts:
         def read(path: str) -> bytes:
@@ -279,7 +281,10 @@ class Publisher:
             if entry is None or entry.size > READ_BYTES:
                 return b""
             text = batch.texts.get(entry.sha256)
-            return text if text is not None else self._texts.read(session, entry.sha256)
+            try:
+                return text if text is not None else self._texts.read(session, entry.sha256)
+            except BytesLost:
+                return b""
 
         card_text = read(README).decode("utf-8", "replace")
         try:
@@ -312,7 +317,10 @@ def lfs_rules_at(session: ReadSession, manifests: Manifests, texts: Texts, commi
     entry = manifests.load(session, commit.manifest_id).entries.get(ATTRIBUTES)
     if entry is None or entry.size > READ_BYTES:
         return lfs_rules("")
-    return lfs_rules(texts.read(session, entry.sha256).decode("utf-8", "replace"))
+    try:
+        return lfs_rules(texts.read(session, entry.sha256).decode("utf-8", "replace"))
+    except BytesLost:
+        return lfs_rules("")
 
 
 def _check_each_path_once(operations: Sequence[Taken]) -> None:
@@ -375,17 +383,25 @@ def _changes(old: Mapping[str, Entry], new: Mapping[str, Entry]) -> set[str]:
     return {path for path in old.keys() | new.keys() if old.get(path) != new.get(path)}
 
 
-_RECEIPT = sa.select(Receipt.commit, Receipt.pull).where(Receipt.repo_id == sa.bindparam("repo"), Receipt.digest == sa.bindparam("request"))
+_RECEIPT = (
+    sa.select(Receipt.commit, Receipt.pull, Discussion.status)
+    .outerjoin(Discussion, (Discussion.repo_id == Receipt.repo_id) & (Discussion.num == Receipt.pull))
+    .where(Receipt.repo_id == sa.bindparam("repo"), Receipt.digest == sa.bindparam("request"), Receipt.created_at > sa.bindparam("since"))
+)
 
 
 def _receipt(session: ReadSession, request: Request) -> Published | None:
     """What this very request made before, unless somebody has touched the same files since."""
     place = request.place
-    receipt = session.connection().execute(_RECEIPT, {"repo": place.repo_id, "request": request.digest}).one_or_none()
+    receipt = (
+        session.connection()
+        .execute(_RECEIPT, {"repo": place.repo_id, "request": request.digest, "since": now_ms() - RECEIPT_MS})
+        .one_or_none()
+    )
     if receipt is None:
         return None
     if receipt.pull is not None:
-        return Published(receipt.commit, receipt.pull)
+        return Published(receipt.commit, receipt.pull) if receipt.status == discussions.OPEN else None
     newer = set[str]()
     head = revisions.commit_at(session, place.repo_id, place.revision)
     for count, commit in enumerate(revisions.walk(session, head)):
@@ -407,7 +423,7 @@ def _publish(session: WriteSession, request: Request, batch: Batch, plan: Plan) 
     revisions.save_commit(session, plan.commit, plan.tree)
     pull = _open_pull(session, request, plan) if request.pull else None
     if request.merges is not None:
-        discussions.mergeable(session, place, request.merges).status = discussions.MERGED
+        _close_merged(session, place, request.merges, plan)
     if pull is None and not revisions.move_ref(session, place.repo_id, plan.branch, old=plan.head, new=plan.commit.oid):
         raise HeadMoved
     grown = _link(session, place.repo_id, plan.added)
@@ -415,6 +431,13 @@ def _publish(session: WriteSession, request: Request, batch: Batch, plan: Plan) 
     _save_facts(session, place.repo_id, plan)
     _save_receipt(session, request, plan.commit.oid, pull)
     return Published(plan.commit.oid, pull)
+
+
+def _close_merged(session: WriteSession, place: Place, number: int, plan: Plan) -> None:
+    """The pull request is merged, unless it has grown since the plan was made: then the plan is made anew."""
+    if revisions.commit_at(session, place.repo_id, f"refs/pr/{number}").oid != plan.merged:
+        raise HeadMoved
+    discussions.mergeable(session, place, number).status = discussions.MERGED
 
 
 def _save_texts(session: WriteSession, batch: Batch) -> None:

@@ -112,12 +112,19 @@ def delete(session: WriteSession, place: Place) -> None:
 
 
 def release(session: WriteSession, full_name: str) -> None:
-    """Free the name of a deleted repository (an operator's deed). Raises NotFound."""
+    """Free a name that a deleted repository had, its last or an older one (an operator's deed). Raises NotFound."""
     namespace, _, name = full_name.partition("/")
-    repo = session.scalar(sa.select(Repo).where(Repo.slug == repo_slug(namespace, name), Repo.deleted_at.is_not(None)))
-    if repo is None:
-        raise NotFound(f"No deleted repository is called {full_name}.")
-    repo.slug = f"released/{repo.uid}"
+    wanted = repo_slug(namespace, name)
+    repo = session.scalar(sa.select(Repo).where(Repo.slug == wanted, Repo.deleted_at.is_not(None)))
+    if repo is not None:
+        repo.slug = f"released/{repo.uid}"
+        return
+    older = session.scalar(
+        sa.select(Redirect).join(Repo, Repo.id == Redirect.repo_id).where(Redirect.slug == wanted, Repo.deleted_at.is_not(None))
+    )
+    if older is None:
+        raise NotFound(f"No deleted repository is or was called {full_name}.")
+    session.delete(older)
 
 
 def change_settings(session: WriteSession, place: Place, *, private: bool | None, gated: str | bool | None) -> Repo:
@@ -132,6 +139,7 @@ def change_settings(session: WriteSession, place: Place, *, private: bool | None
 
 def like(session: WriteSession, place: Place, liked: bool) -> None:
     """Like or unlike; twice is as good as once."""
+    revisions.lock(session, place.repo_id)
     existing = session.get(Like, (place.repo_id, place.viewer.user_id))
     if liked and existing is None:
         session.add(Like(repo_id=place.repo_id, user_id=place.viewer.user_id))
@@ -144,6 +152,7 @@ def like(session: WriteSession, place: Place, liked: bool) -> None:
 
 def ask_access(session: WriteSession, place: Place) -> str:
     """Ask for the files of a gated repository: granted at once where the gate is automatic. Returns the request's status."""
+    revisions.lock(session, place.repo_id)
     _check_gated(place)
     request = session.get(AccessRequest, (place.repo_id, place.viewer.user_id))
     if request is None:
@@ -154,6 +163,7 @@ def ask_access(session: WriteSession, place: Place) -> str:
 
 def decide_access(session: WriteSession, place: Place, user: Namespace, status: str | None) -> None:
     """Accept, reject or reopen a request. Raises BadRequest, or NotFound when there is nothing to decide."""
+    revisions.lock(session, place.repo_id)
     if status not in {ACCEPTED, REJECTED, PENDING}:
         raise BadRequest(f"status must be accepted, rejected or pending; {status!r} is none of them.")
     _check_gated(place)
@@ -167,6 +177,7 @@ def decide_access(session: WriteSession, place: Place, user: Namespace, status: 
 
 def grant_access(session: WriteSession, place: Place, user: Namespace) -> None:
     """Let a user in who may not even have asked. Raises BadRequest when there is no gate or they are in already."""
+    revisions.lock(session, place.repo_id)
     _check_gated(place)
     request = session.get(AccessRequest, (place.repo_id, user.id))
     if request is not None and request.status == ACCEPTED:
@@ -193,6 +204,6 @@ def access_requests(session: ReadSession, place: Place, status: str) -> Sequence
 
 def discard_contents(session: WriteSession, repo_id: int) -> None:
     """Forget everything a deleted repository held; its row stays as a tombstone, its blobs are left to gc."""
-    for table in (Link, Upload, Redirect, Like, AccessRequest, Discussion, RepoTag, Ref, Commit, Manifest):
+    for table in (Link, Upload, Like, AccessRequest, Discussion, RepoTag, Ref, Commit, Manifest):
         session.execute(sa.delete(table).where(table.repo_id == repo_id))
     session.execute(sa.update(Repo).where(Repo.id == repo_id).values(head=None, tags=[], card_data={}, config={}, used_storage=0, likes=0))

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from hub.access import DEFAULT_BRANCH, Commitish, Place
 from hub.cache import Cache
 from hub.db import ReadSession, WriteSession, insert_new, now_ms
-from hub.errors import BadRequest, Conflict, EntryNotFound, RevisionNotFound
+from hub.errors import BadRequest, Busy, Conflict, EntryNotFound, RevisionNotFound
 from hub.git import Entry, commit_oid, tree_oids
 from hub.models import BRANCH, PULL, Blob, Commit, Link, Manifest, Ref, Repo
 from hub.names import check_revision_name
@@ -66,7 +66,9 @@ class Manifests:
         tree = self.cached(manifest_id)
         if tree is None:
             rows = session.scalar(sa.select(Manifest.entries).where(Manifest.id == manifest_id))
-            tree = Tree.unpack(rows or [])
+            if rows is None:
+                raise Busy("The history of this repository is just being rewritten. Try again in a moment.")
+            tree = Tree.unpack(rows)
             self._trees.keep(manifest_id, tree, len(tree.entries) + 1)
         return tree
 
@@ -100,26 +102,26 @@ def new_commit(
     changes: Iterable[str] = (),
 ) -> Commit:
     """A commit with the id that git gives it; its manifest is attached when it is saved."""
-    created = now_ms()
-    message = f"{title}\n\n{description}\n" if description else f"{title}\n"
-    oid = commit_oid(
-        tree=tree.folders[""],
-        parents=[parent] if parent else [],
-        author=author,
-        email=noreply(author),
-        when=created // 1000,
-        message=message,
-    )
-    return Commit(
+    commit = Commit(
         repo_id=repo_id,
-        oid=oid,
         parent=parent,
         author_id=author_id,
         author=author,
         title=title,
         description=description,
-        created_at=created,
+        created_at=now_ms(),
         changes=sorted(changes),
+    )
+    commit.oid = oid_of(commit, tree.folders[""])
+    return commit
+
+
+def oid_of(commit: Commit, tree: str) -> str:
+    """The id that git gives to a commit with this tree."""
+    message = f"{commit.title}\n\n{commit.description}\n" if commit.description else f"{commit.title}\n"
+    parents = [commit.parent] if commit.parent else []
+    return commit_oid(
+        tree=tree, parents=parents, author=commit.author, email=noreply(commit.author), when=commit.created_at // 1000, message=message
     )
 
 
@@ -249,10 +251,8 @@ def _with_folders(paths: Iterable[str]) -> Iterator[str]:
 
 def super_squash(session: WriteSession, place: Place, branch: str, message: str, manifests: Manifests) -> str:
     """Replace the history of a branch by one commit without a parent; what no other branch or tag reaches is forgotten."""
-    ref = session.get(Ref, (place.repo_id, branch))
-    if ref is None or ref.kind not in {BRANCH, PULL}:
-        raise RevisionNotFound(branch)
-    head = commit_at(session, place.repo_id, branch)
+    lock(session, place.repo_id)
+    head = branch_head(session, place.repo_id, branch)
     tree = manifests.load(session, head.manifest_id)
     viewer = place.viewer
     commit = new_commit(place.repo_id, tree, parent=None, author_id=viewer.user_id, author=viewer.name, title=message, changes=tree.entries)

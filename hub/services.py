@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from hub.access import LOOK_UP, look_up
 from hub.accounts import Passwords
-from hub.blobs import BlobStore
+from hub.blobs import OWNER_KEY, BlobStore
 from hub.blobs.local import LocalStore
 from hub.db import Database, HotReads, Unusable
 from hub.models import Instance
@@ -53,15 +53,40 @@ def open_database(settings: Settings) -> Database:
     return database
 
 
-def open_store(settings: Settings) -> BlobStore:
-    """The blob store of the settings."""
-    return LocalStore(Path(settings.blob_folder))
+def open_store(settings: Settings, instance: Instance) -> BlobStore:
+    """The blob store of the settings. Raises Unusable when it belongs to another hub than the database."""
+    store = LocalStore(Path(settings.blob_folder))
+    owner = _owner(store)
+    if owner is None:
+        _claim(store, instance.uid)
+    elif owner != instance.uid:
+        raise Unusable(
+            f"The store {settings.blob_folder} belongs to hub {owner}, the database to hub {instance.uid}. "
+            "Set HUB_DATABASE_URL and HUB_BLOB_STORE (or HUB_DATA_DIR) to the two that belong together."
+        )
+    return store
+
+
+def _owner(store: BlobStore) -> str | None:
+    if store.size(OWNER_KEY) is None:
+        return None
+    with store.open(OWNER_KEY) as file:
+        return file.read().decode()
+
+
+def _claim(store: BlobStore, uid: str) -> None:
+    with store.stage() as staged:
+        staged.write(uid.encode())
+        staged.seal()
+        staged.keep(OWNER_KEY)
 
 
 def open_services(settings: Settings) -> Services:
     """Everything a hub needs to answer requests. The database must be migrated. Raises Unusable."""
-    database, store, manifests = open_database(settings), open_store(settings), Manifests()
-    instance, texts = this_instance(database), Texts(store)
+    database, manifests = open_database(settings), Manifests()
+    instance = this_instance(database)
+    store = open_store(settings, instance)
+    texts = Texts(store)
     return Services(
         settings=settings,
         database=database,

@@ -5,6 +5,7 @@ import sqlalchemy as sa
 from hub.blobs import BlobStore, blob_key
 from hub.cache import Cache
 from hub.db import ReadSession
+from hub.errors import BytesLost
 from hub.models import Blob
 
 TEXT_ROW_BYTES = 64 << 10
@@ -32,9 +33,12 @@ class Texts:
         return data
 
     def read(self, session: ReadSession, sha256: str) -> bytes:
-        """All bytes, wherever they are."""
+        """All bytes, wherever they are. Raises BytesLost."""
         data = self.row(session, sha256)
         if data is not None:
             return data
-        with self._store.open(blob_key(sha256)) as file:
-            return file.read()
+        try:
+            with self._store.open(blob_key(sha256)) as file:
+                return file.read()
+        except FileNotFoundError:
+            raise BytesLost() from None

@@ -8,13 +8,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from hub import git
 from hub.blobs import BlobStore, blob_key, xorb_key
 from hub.db import Database, ReadSession, database_now, insert_into
 from hub.errors import HubError
 from hub.models import CANDIDATE, DAMAGED, LIVE, Blob, Commit, Link, Manifest, Receipt, Ref, Repo, Upload, Xorb
 from hub.repos import discard_contents
-from hub.revisions import Tree, batched_list, forget_unreachable, noreply
+from hub.revisions import Tree, batched_list, forget_unreachable, oid_of
 from hub.settings import Settings
 from hub.tally import score_trending
 
@@ -45,6 +44,7 @@ class Collected:
     blobs: int = 0
     bytes: int = 0
     staged: int = 0
+    orphans: int = 0
 
 
 class GcRefused(HubError):
@@ -109,7 +109,7 @@ def _check_commits(session: ReadSession, progress: Progress) -> Iterator[Finding
         where = f"{repo}@{commit.oid}"
         if tree is None:
             yield Finding("no-manifest", where, "its manifest is not there")
-        elif _commit_id(commit, tree) != commit.oid:
+        elif oid_of(commit, tree) != commit.oid:
             yield Finding("commit-id", where, "what is kept of this commit does not give its id")
     orphan = sa.select(Repo.full_name, Commit.oid).join(Repo, Repo.id == Commit.repo_id)
     parent = sa.orm.aliased(Commit)
@@ -126,23 +126,22 @@ def _outer(row: sa.Row[*tuple[Any, ...]]) -> tuple[Commit, str | None, str]:
     return commit, tree, repo
 
 
-def _commit_id(commit: Commit, tree: str) -> str:
-    message = f"{commit.title}\n\n{commit.description}\n" if commit.description else f"{commit.title}\n"
-    parents = [commit.parent] if commit.parent else []
-    return git.commit_oid(
-        tree=tree, parents=parents, author=commit.author, email=noreply(commit.author), when=commit.created_at // 1000, message=message
-    )
-
-
 def _check_manifests(session: ReadSession, progress: Progress) -> Iterator[Finding]:
     total = session.scalar(sa.select(sa.func.count()).select_from(Manifest)) or 0
-    rows = session.execute(sa.select(Manifest, Repo.full_name).join(Repo, Repo.id == Manifest.repo_id).execution_options(yield_per=100))
+    rows = session.execute(
+        sa.select(Manifest, Repo.full_name)
+        .join(Repo, Repo.id == Manifest.repo_id)
+        .order_by(Manifest.repo_id)
+        .execution_options(yield_per=100)
+    )
+    linked, of_repo = set[str](), -1
     for done, (manifest, repo) in enumerate(rows, 1):
         progress("manifests", done, total)
         tree = Tree.unpack(manifest.entries)
+        if manifest.repo_id != of_repo:
+            linked, of_repo = set(session.scalars(sa.select(Link.sha256).where(Link.repo_id == manifest.repo_id))), manifest.repo_id
         if tree.folders[""] != manifest.tree:
             yield Finding("tree-id", f"{repo} tree {manifest.tree}", "its entries do not give its id")
-        linked = set(session.scalars(sa.select(Link.sha256).where(Link.repo_id == manifest.repo_id)))
         for path, entry in tree.entries.items():
             if entry.sha256 not in linked:
                 yield Finding("no-link", f"{repo}:{path}", f"blob {entry.sha256} is not linked to the repository")
@@ -207,12 +206,15 @@ def _holders(session: ReadSession, sha256: str) -> str:
     return ", ".join(names) or "no repository"
 
 
-def gc(database: Database, store: BlobStore, settings: Settings, *, dry_run: bool = False, progress: Progress = silent) -> Collected:
+def gc(
+    database: Database, store: BlobStore, settings: Settings, *, dry_run: bool = False, orphans: bool = False, progress: Progress = silent
+) -> Collected:
     """Remove what nobody can reach: contents of deleted repositories, unreachable commits, expired uploads and xorbs, and blobs.
 
     A blob goes in two steps at least one grace period apart: it is marked when nothing links or awaits it, and removed
     by a later run if it is still marked then. Whoever uses it in between takes the mark off. All times are the
-    database's. Raises GcRefused when the store does not look like the one that belongs to the database.
+    database's. Objects of which the database knows nothing, left by a crash, go only with ``orphans``: after a restore
+    they may be what was pushed since the backup. Raises GcRefused when the store does not look like the database's own.
     """
     _refuse_strange_store(database, store)
     result = Collected()
@@ -222,7 +224,9 @@ def gc(database: Database, store: BlobStore, settings: Settings, *, dry_run: boo
     _remove(database, store, settings, result, dry_run=dry_run, progress=progress)
     _mark(database, settings, result, dry_run)
     if not dry_run:
-        result.staged = store.sweep(settings.upload_ttl) + _sweep_unknown(database, store, settings.upload_ttl)
+        result.staged = store.sweep(settings.upload_ttl)
+        if orphans:
+            result.orphans = _sweep_unknown(database, store, settings.upload_ttl)
         with database.write() as session:
             score_trending(session, Repo.trending > 0)
     return result

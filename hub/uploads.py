@@ -20,9 +20,10 @@ from hub import access, xet
 from hub.access import Action, Place
 from hub.blobs import BlobStore, Staged, blob_key, xorb_key
 from hub.db import Database, ReadSession, WriteSession, now_ms, upsert
-from hub.errors import BadRequest, Forbidden, Unprocessable
+from hub.errors import BadRequest, Forbidden, StorageFull, Unprocessable
 from hub.models import DAMAGED, LIVE, Blob, Link, Upload, Xorb
 from hub.revisions import batched_list
+from hub.settings import Settings
 
 
 class Signer:
@@ -103,9 +104,12 @@ class Sender:
 
 
 def save_blob(session: WriteSession, sha256: str, size: int, data: bytes | None = None) -> None:
-    """Insert a blob's row, or touch the one that is there: gc leaves it alone, and what was damaged is whole again."""
+    """Insert a blob's row, or renew the one that is there: gc leaves it alone, and what was damaged is whole again.
+
+    Without ``data`` the bytes are in the store, or are about to be.
+    """
     row = {"sha256": sha256, "size": size, "data": data, "state": LIVE, "touched_at": now_ms()}
-    upsert(session, Blob, row, keys=("sha256",), update=("state", "touched_at") if data is None else ("state", "touched_at", "data"))
+    upsert(session, Blob, row, keys=("sha256",), update=("state", "touched_at", "data"))
 
 
 def keep_blob(database: Database, staged: Staged, sender: Sender | None = None) -> str:
@@ -174,31 +178,38 @@ def keep_xorb(database: Database, door: XetDoor, staged: Staged, xorb: xet.Xorb)
         return not known
 
 
-def keep_shard(database: Database, store: BlobStore, door: XetDoor, shard: xet.Shard, *, max_bytes: int) -> None:
+def keep_shard(database: Database, store: BlobStore, door: XetDoor, shard: xet.Shard, *, settings: Settings) -> None:
     """Put together every file that a shard describes and check it against all its hashes.
 
-    A file that this sender may commit already is not put together again. Raises BadRequest or XetError, with nothing
-    granted for the file that failed.
+    A file that this sender may commit already is not put together again. Raises BadRequest, StorageFull or XetError,
+    with nothing granted for the file that failed.
     """
     with database.read() as session:
         place = door.sender.place(session)
         present = whole_blobs(session, store, place, {file.sha256 for file in shard.files if file.sha256})
-    for file in shard.files:
-        if file.size > max_bytes:
-            raise BadRequest(f"The file has {file.size} bytes; this hub takes {max_bytes} (HUB_MAX_LFS_BYTES).")
-        if file.sha256 is None or file.sha256 not in present:
-            _keep_file(database, store, door, file)
+    missing = [file for file in shard.files if file.sha256 is None or file.sha256 not in present]
+    _check_room(store, missing, settings)
+    for file in missing:
+        _keep_file(database, store, door, file)
     with database.write() as session:
         door.sender.place(session)
         _renew(session, door, shard, present)
 
 
-def _keep_file(database: Database, store: BlobStore, door: XetDoor, file: xet.ShardFile) -> None:
-    index = _xorb_index(database, door, {segment.xorb for segment in file.segments})
+def _check_room(store: BlobStore, files: Sequence[xet.ShardFile], settings: Settings) -> None:
+    """A small shard may describe any number of bytes by naming the same chunks again and again."""
+    largest, total, free = max((file.size for file in files), default=0), sum(file.size for file in files), store.free_bytes()
+    if largest > settings.max_lfs_bytes:
+        raise BadRequest(f"A file has {largest} bytes; this hub takes {settings.max_lfs_bytes} (HUB_MAX_LFS_BYTES).")
+    if free is not None and total > free - settings.min_free_bytes:
+        raise StorageFull(f"The files have {total} bytes, for which the hub has no room. Tell the operator, then upload again.")
 
+
+def _keep_file(database: Database, store: BlobStore, door: XetDoor, file: xet.ShardFile) -> None:
     def opened(xorb_hash: str) -> tuple[Any, Sequence[xet.Chunk]]:
+        chunks = _xorb_chunks(database, door, xorb_hash)
         try:
-            return store.open(xorb_key(door.uid, xorb_hash)), index[xorb_hash]
+            return store.open(xorb_key(door.uid, xorb_hash)), chunks
         except FileNotFoundError:
             raise _xorb_missing(xorb_hash) from None
 
@@ -210,16 +221,13 @@ def _keep_file(database: Database, store: BlobStore, door: XetDoor, file: xet.Sh
         keep_blob(database, staged, door.sender)
 
 
-def _xorb_index(database: Database, door: XetDoor, hashes: set[str]) -> dict[str, Sequence[xet.Chunk]]:
-    index = dict[str, Sequence[xet.Chunk]]()
+def _xorb_chunks(database: Database, door: XetDoor, xorb_hash: str) -> Sequence[xet.Chunk]:
+    """The index of one xorb: read when it is needed, so that a large file costs no more memory than a small one."""
     with database.read() as session:
-        for some in batched_list(hashes):
-            rows = session.execute(sa.select(Xorb.hash, Xorb.chunks).where(Xorb.repo_id == door.sender.repo_id, Xorb.hash.in_(some)))
-            index |= {xorb_hash: xet.unpack_chunks(chunks) for xorb_hash, chunks in rows}
-    missing = hashes - index.keys()
-    if missing:
-        raise _xorb_missing(min(missing))
-    return index
+        chunks = session.scalar(sa.select(Xorb.chunks).where(Xorb.repo_id == door.sender.repo_id, Xorb.hash == xorb_hash))
+    if chunks is None:
+        raise _xorb_missing(xorb_hash)
+    return xet.unpack_chunks(chunks)
 
 
 def _xorb_missing(xorb_hash: str) -> xet.XetError:

@@ -14,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from hub import access, schema
-from hub.db import Database, HotReads, Unusable, contains, database_now, now_ms
+from hub.db import Collision, Database, HotReads, Unusable, contains, database_now, now_ms
 from hub.errors import Busy
 from hub.models import Base, Member, Namespace, Repo
 from hub.settings import Settings
@@ -82,7 +82,7 @@ def test_a_failed_migration_changes_nothing(url: str) -> None:
 
 
 def test_references_are_held(database: Database) -> None:
-    with pytest.raises(sa.exc.IntegrityError), database.write() as session:
+    with pytest.raises(Collision), database.write() as session:
         session.add(Member(namespace_id=998, user_id=999, role="read"))
 
 

@@ -433,7 +433,9 @@ def test_no_token_is_ever_logged_not_even_by_a_request_that_fails(hub: Hub, alic
     lfs.upload(alice_http, repo_id, data)
     commit = [header("Add"), lfs_file("a.bin", sha256(data), len(data)), file("secret.txt", secret.encode())]
     assert alice_http.commit(repo_id, commit).is_success
-    lfs.stored(hub, sha256(data)).unlink()
+    stored = lfs.stored(hub, sha256(data))
+    stored.unlink()
+    stored.mkdir()  # nothing that the hub expects to meet where a file was
     failed = alice_http.get(f"/{repo_id}/resolve/main/a.bin")
     assert failed.status_code == 500
     foreign = f"hf_{uuid4().hex}"

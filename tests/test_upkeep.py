@@ -55,8 +55,8 @@ def fsck(hub: LocalHub, *, read_data: bool = True) -> list[str]:
     return [finding.kind for finding in upkeep.fsck(hub.database, hub.store, read_data=read_data)]
 
 
-def gc(hub: LocalHub, *, dry_run: bool = False) -> Collected:
-    return upkeep.gc(hub.database, hub.store, hub.settings, dry_run=dry_run)
+def gc(hub: LocalHub, *, dry_run: bool = False, orphans: bool = False) -> Collected:
+    return upkeep.gc(hub.database, hub.store, hub.settings, dry_run=dry_run, orphans=orphans)
 
 
 def gc_twice(hub: LocalHub) -> Collected:
@@ -336,10 +336,12 @@ def test_objects_that_no_row_knows_go_when_they_are_old(new_hub: Callable[..., L
             staged.write(b"lost")
             staged.seal()
             staged.keep(key)
-    gc(hub)
+    gc(hub, orphans=True)
     assert len(list(hub.store.list(""))) == len(stays) + 2, "they may belong to an upload that is not finished"
     time.sleep(0.4)
     gc(hub)
+    assert len(list(hub.store.list(""))) == len(stays) + 2, "they may be what was pushed since a backup"
+    assert gc(hub, orphans=True).orphans == 2
     assert {item.key for item in hub.store.list("")} == stays
     assert fsck(hub) == []
 

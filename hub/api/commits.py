@@ -2,8 +2,9 @@
 
 import hashlib
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import IO, Annotated
 from urllib.parse import urlencode
 
@@ -16,13 +17,14 @@ from hub import discussions as talks
 from hub import inspection, publish, revisions, uploads
 from hub.access import DEFAULT_BRANCH, Place
 from hub.api import wire
+from hub.api.lfs import count_uploads
 from hub.deps import Hub, SeenRepo, WritableRepo, changing, services
-from hub.errors import BadRequest, Busy
+from hub.errors import BadRequest, Busy, StorageFull
 from hub.gitfiles import ignore_rules
 from hub.guard import unmark
 from hub.models import BRANCH, TAG, Discussion, Ref
 from hub.names import check_path
-from hub.publish import Header, Published
+from hub.publish import AddInline, Header, Operation, Published
 from hub.services import Services
 
 router = APIRouter()
@@ -81,7 +83,9 @@ async def commit(request: Request, hub: Hub, place: WritableRepo, create_pr: str
     pull = _true(create_pr)
     async with _spooled(request, hub) as (body, digest):
         digest.update(f"{place.viewer.user_id} {place.revision} {pull}".encode())
-        published = await _in_commit_thread(request, lambda: _publish(hub, place, body, digest.hexdigest(), pull=pull))
+        inline = Inline()
+        published = await _in_commit_thread(request, lambda: _publish(hub, place, inline.counted(body, hub), digest.hexdigest(), pull=pull))
+    count_uploads(request, "inline", inline.files, inline.size)
     return JSONResponse(
         wire.committed(hub.settings.url, place.full_name, published.commit, published.pull), headers={"X-Repo-Commit": published.commit}
     )
@@ -93,7 +97,10 @@ async def _spooled(request: Request, hub: Services) -> "AsyncIterator[tuple[IO[b
     with tempfile.SpooledTemporaryFile(SPOOL_IN_MEMORY, dir=str(hub.settings.scratch_folder)) as spool:
         async for piece in request.stream():
             digest.update(piece)
-            spool.write(piece)
+            try:
+                spool.write(piece)
+            except OSError as error:
+                raise StorageFull("The hub has no room for this commit. Tell the operator, then commit again.") from error
         spool.seek(0)
         yield spool, digest
 
@@ -106,8 +113,22 @@ async def _in_commit_thread(request: Request, work: Callable[[], Published]) -> 
     return await anyio.to_thread.run_sync(work, limiter=limiter)
 
 
-def _publish(hub: Services, place: Place, body: IO[bytes], digest: str, *, pull: bool) -> Published:
-    lines = wire.read_commit(body, hub.settings)
+@dataclass(slots=True)
+class Inline:
+    """What came with a commit itself: files and their bytes."""
+
+    files: int = 0
+    size: int = 0
+
+    def counted(self, body: IO[bytes], hub: Services) -> Iterator[Header | Operation]:
+        """The lines of a commit, counted as they pass."""
+        for line in wire.read_commit(body, hub.settings):
+            if isinstance(line, AddInline):
+                self.files, self.size = self.files + 1, self.size + len(line.content)
+            yield line
+
+
+def _publish(hub: Services, place: Place, lines: Iterator[Header | Operation], digest: str, *, pull: bool) -> Published:
     header = next(lines)
     if not isinstance(header, Header):
         raise BadRequest("The first line of a commit must be its header.")
@@ -203,19 +224,12 @@ def discussions(
         statement = statement.where(Discussion.is_pull == (type == "pull_request"))
     if author:
         statement = statement.where(Discussion.author == author)
+    count = sa.select(sa.func.count()).select_from(statement.order_by(None).subquery())
     with hub.database.read() as session:
-        found = session.scalars(statement).all()
-    items = [
-        wire.discussion_item(item, place.full_name, owner=item.author == owner) for item in found[p * HISTORY_PAGE : (p + 1) * HISTORY_PAGE]
-    ]
-    return JSONResponse(
-        {
-            "count": len(found),
-            "start": p * HISTORY_PAGE,
-            "discussions": items,
-            "numClosedDiscussions": sum(item.status != "open" for item in found),
-        }
-    )
+        total = session.scalar(count) or 0
+        found = session.scalars(statement.limit(HISTORY_PAGE).offset(p * HISTORY_PAGE)).all()
+    items = [wire.discussion_item(item, place.full_name, owner=item.author == owner) for item in found]
+    return JSONResponse({"count": total, "start": p * HISTORY_PAGE, "discussions": items})
 
 
 @router.post(MODEL + "/discussions")

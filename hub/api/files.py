@@ -27,6 +27,8 @@ router = APIRouter()
 MODEL = "/api/models/{ns}/{name}"
 TREE_PAGE, TREE_PAGE_EXPANDED = 1_000, 50
 PIECE = 1 << 20
+LARGE_TREE = 2_000
+MOST_PATHS = 1_000
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 SANDBOX = "default-src 'none'; sandbox"
 TEXT_SUFFIXES = {"md", "txt", "json", "yaml", "yml", "py", "cfg", "toml", "csv", "jinja", "gitattributes", "gitignore"}
@@ -40,7 +42,7 @@ async def resolve(request: Request) -> Response:
     hub = services(request)
     place = await locate(request, Action.READ)
     commit = place.at_revision()
-    tree = await _tree(hub, commit)
+    tree = await tree_at(hub, commit)
     path = unmark(request.path_params["path"])
     entry = revisions.file_at(tree, path, commit)
     headers = _file_headers(place, commit, path, entry, pinned=place.ref is None)
@@ -74,7 +76,7 @@ async def raw(request: Request) -> Response:
     place = await locate(request, Action.READ)
     commit = place.at_revision()
     path = unmark(request.path_params["path"])
-    entry = revisions.file_at(await _tree(hub, commit), path, commit)
+    entry = revisions.file_at(await tree_at(hub, commit), path, commit)
     headers = _file_headers(place, commit, path, entry, pinned=place.ref is None)
     if not entry.lfs:
         return await send_blob(hub, request, entry.sha256, entry.size, headers | {"Content-Type": "text/plain; charset=utf-8"})
@@ -83,11 +85,19 @@ async def raw(request: Request) -> Response:
     )
 
 
-async def _tree(hub: Services, commit: Commitish) -> Tree:
+async def tree_at(hub: Services, commit: Commitish) -> Tree:
+    """The tree of a commit, from memory where it is there."""
     cached = hub.manifests.cached(commit.manifest_id)
-    if cached is not None:
-        return cached
-    return await hub.hot.run(lambda session: hub.manifests.load(session, commit.manifest_id))
+    return cached if cached is not None else await asyncio.to_thread(_load_tree, hub, commit)
+
+
+def _load_tree(hub: Services, commit: Commitish) -> Tree:
+    """In a thread: a tree may have 100,000 files, and its folders are hashed the first time."""
+    with hub.database.read() as session:
+        tree = hub.manifests.load(session, commit.manifest_id)
+    if len(tree.entries) > LARGE_TREE:
+        tree.folders  # noqa: B018 - computed here, kept for the event loop
+    return tree
 
 
 def _file_headers(place: Place, commit: Commitish, path: str, entry: Entry, *, pinned: bool) -> dict[str, str]:
@@ -190,6 +200,11 @@ def _range(header: str | None, size: int) -> tuple[int, int]:
     return start, end
 
 
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 class _FileResponse(Response):
     """A part of a stored file, sent in pieces of 1 MiB; the file is closed at the end, come what may."""
 
@@ -199,13 +214,17 @@ class _FileResponse(Response):
         self._file, self._left = file, end - start
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send headers, then the bytes."""
+        """Send headers, then the bytes, for as long as somebody takes them."""
+        gone = asyncio.ensure_future(_disconnected(receive))
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             async for piece in self._pieces():
+                if gone.done():
+                    return
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         finally:
+            gone.cancel()
             self._file.close()
 
     async def _pieces(self) -> AsyncIterator[bytes]:
@@ -235,7 +254,7 @@ async def tree(
     """The files and folders of a revision, or of a folder in it."""
     place = await locate(request, Action.SEE)
     commit = place.at_revision()
-    listing = await _tree(hub, commit)
+    listing = await tree_at(hub, commit)
     expanded = _true(expand)
     most = TREE_PAGE_EXPANDED if expanded else TREE_PAGE
     paths = _below(listing, unmark(path).strip("/"), commit, recursive=_true(recursive))
@@ -278,7 +297,9 @@ async def paths_info(request: Request, hub: Hub, place: SeenRepo) -> JSONRespons
     """The files and folders of the given names; names that are not there are left out. Form-encoded and JSON bodies."""
     commit = place.at_revision()
     wanted, expanded = await _wanted(request)
-    listing = await _tree(hub, commit)
+    if len(wanted) > MOST_PATHS:
+        raise BadRequest(f"More than {MOST_PATHS} paths are asked for at once. Ask in parts.")
+    listing = await tree_at(hub, commit)
     present = [path for path in wanted if path in listing.entries or (path and path in listing.folders)]
     last = await _last_commits(hub, commit, present) if expanded else {}
     items = [wire.tree_item(path, listing, last.get(path), expand=expanded) for path in present]
@@ -298,5 +319,5 @@ async def _wanted(request: Request) -> tuple[list[str], bool]:
         if not isinstance(body, dict) or not isinstance(body.get("paths", []), list):
             raise BadRequest('The body must be an object with a list: {"paths": ["a.txt"]}.')
         return [str(path).strip("/") for path in body.get("paths", [])], bool(body.get("expand"))
-    form = await request.form(max_fields=2_000)
+    form = await request.form(max_fields=MOST_PATHS + 10)
     return [str(path).strip("/") for path in form.getlist("paths")], _true(str(form.get("expand", "")))

@@ -97,7 +97,7 @@ async def put(capability: str, request: Request, hub: Hub) -> Response:
         await take(request, staged, most=int(claims["size"]))
         claims = hub.signer.read(PURPOSE, capability)
         await asyncio.to_thread(_keep, hub, staged, claims, sender)
-    count_upload(request, "lfs", staged.size)
+    count_uploads(request, "lfs", 1, staged.size)
     return Response(status_code=200)
 
 
@@ -147,10 +147,10 @@ class arriving:
         self._state.uploads -= 1
 
 
-def count_upload(request: Request, door: str, size: int) -> None:
+def count_uploads(request: Request, door: str, files: int, size: int) -> None:
     """Count what arrived, for the meters."""
     metrics = request.app.state.metrics
-    metrics.uploads.labels(door).inc()
+    metrics.uploads.labels(door).inc(files)
     metrics.upload_bytes.labels(door).inc(size)
 
 

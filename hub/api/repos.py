@@ -1,6 +1,7 @@
 """Repositories: info and lists, and their life from create to delete."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -10,12 +11,12 @@ from starlette.responses import JSONResponse, Response
 
 from hub import access, accounts, explore, repos, revisions
 from hub.access import Action, Place, Viewer
-from hub.api import wire
-from hub.db import ReadSession
+from hub.api import files, wire
+from hub.db import Collision, ReadSession
 from hub.deps import AdministeredRepo, Asker, Hub, ReadableRepo, SeenRepo, SharedRepo, SignedIn, WritableRepo, changing, locate
 from hub.errors import BadRequest, NotFound
 from hub.models import Blob, Like, Link, Namespace, Repo
-from hub.publish import Header
+from hub.publish import AddInline, Header
 from hub.services import Services
 
 router = APIRouter()
@@ -32,12 +33,11 @@ async def info(request: Request, hub: Hub) -> JSONResponse:
     place = await locate(request, Action.SEE)
     commit = place.at_revision()
     options = _Options(request)
-    tree = hub.manifests.cached(commit.manifest_id)
+    tree = await files.tree_at(hub, commit)
 
     def read(session: ReadSession) -> wire.JSON:
         repo = session.get_one(Repo, place.repo_id)
-        files = tree or hub.manifests.load(session, commit.manifest_id)
-        full = wire.summary(repo) | wire.details(repo) | {"siblings": wire.siblings(files, blobs=options.flag("blobs"))}
+        full = wire.summary(repo) | wire.details(repo) | {"siblings": wire.siblings(tree, blobs=options.flag("blobs"))}
         full |= {"sha": commit.oid, "lastModified": wire.iso(commit.time)}
         return full | {"securityRepoStatus": None} if options.flag("securityStatus") else full
 
@@ -120,21 +120,30 @@ def _next_page(hub: Services, request: Request, cursor: str | None) -> dict[str,
 @router.post("/api/repos/create")
 def create(body: wire.CreateBody, hub: Hub, viewer: SignedIn) -> JSONResponse:
     """Make a repository; 409 carries the URL of the one that is there."""
+    operations = [wire.inline(file, hub.settings.max_inline_bytes) for file in body.files]
+    try:
+        answer = _create(hub, viewer, body)
+    except Collision:
+        # Somebody made it at the same moment: the second look finds it.
+        answer = _create(hub, viewer, body)
+    if operations:
+        _first_files(hub, viewer, answer["name"], operations)
+    return JSONResponse(answer)
+
+
+def _create(hub: Services, viewer: Viewer, body: wire.CreateBody) -> wire.JSON:
     namespace, name = body.namespace_and_name(viewer)
     with hub.database.write() as session:
         asker = access.viewer_now(session, viewer)
         repo = repos.create(session, asker, namespace, name, private=bool(body.is_private()), url=hub.settings.url)
-    if body.files:
-        _first_files(hub, viewer, repo.full_name, body)
-    return JSONResponse({"url": f"{hub.settings.url}/{repo.full_name}", "name": repo.full_name, "id": repo.uid, "private": repo.private})
+        return {"url": f"{hub.settings.url}/{repo.full_name}", "name": repo.full_name, "id": repo.uid, "private": repo.private}
 
 
-def _first_files(hub: Services, viewer: Viewer, full_name: str, body: wire.CreateBody) -> None:
+def _first_files(hub: Services, viewer: Viewer, full_name: str, operations: Sequence[AddInline]) -> None:
     """The files that the JavaScript client sends along with a new repository."""
-    operations = [wire.inline(file, hub.settings.max_inline_bytes) for file in body.files]
     with hub.database.read() as session:
         place = access.find(session, viewer.credential, *full_name.split("/"))
-    digest = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
+    digest = hashlib.sha256(f"first files of {place.uid}".encode()).hexdigest()
     hub.publisher.publish(place, Header("Add first files"), operations, digest=digest)
 
 

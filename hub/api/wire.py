@@ -10,7 +10,6 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import IO, Annotated, Any, Literal
-from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from starlette.responses import JSONResponse, Response
@@ -18,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from hub.access import Commitish, Viewer
 from hub.db import now_ms
 from hub.errors import BadRequest, TooLarge
-from hub.git import Entry
+from hub.git import Entry, lfs_pointer
 from hub.models import AccessRequest, Commit, Discussion, Namespace, Ref, Repo
 from hub.publish import AddInline, AddPointer, Delete, Header, Operation
 from hub.revisions import Tree
@@ -28,17 +27,11 @@ MAX_LINE = 16 << 20
 MAX_SUMMARY, MAX_DESCRIPTION = 1 << 10, 64 << 10
 JSON = dict[str, Any]
 _SURROGATE = re.compile("[\ud800-\udfff]")
-REVISION_KINDS = {"branch": "heads", "tag": "tags"}
 
 
 def iso(milliseconds: int) -> str:
     """A time as the clients parse it: 2026-11-23T12:00:00.000Z."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{milliseconds % 1000:03d}Z"
-
-
-def web(base: str, *segments: str) -> str:
-    """An absolute address below the hub's own, each segment quoted whole."""
-    return "/".join((base, *(quote(segment, safe="") for segment in segments)))
 
 
 class Body(BaseModel):
@@ -53,9 +46,6 @@ class Body(BaseModel):
         if any(isinstance(text, str) and ("\0" in text or _SURROGATE.search(text)) for text in texts):
             raise ValueError("the text holds a NUL character or half of a surrogate pair")
         return value
-
-
-Visibility = Literal["public", "private"]
 
 
 class WithVisibility(Body):
@@ -310,7 +300,7 @@ def lfs_info(entry: Entry) -> JSON:
 
 def pointer_size(entry: Entry) -> int:
     """Bytes of the LFS pointer that git keeps in place of a file."""
-    return len(f"version https://git-lfs.github.com/spec/v1\noid sha256:{entry.sha256}\nsize {entry.size}\n")
+    return len(lfs_pointer(entry.sha256, entry.size))
 
 
 def tree_item(path: str, tree: Tree, last: Commit | None = None, *, expand: bool = False) -> JSON:
@@ -477,7 +467,7 @@ def discussion_item(discussion: Discussion, repo_id: str, *, owner: bool) -> JSO
     }
 
 
-def discussion_details(discussion: Discussion, repo_id: str, *, diff: str = "") -> JSON:
+def discussion_details(discussion: Discussion, repo_id: str) -> JSON:
     """A discussion with its events; a pull request with what it is based on."""
     event: JSON = {
         "id": f"{discussion.num:024x}",
@@ -497,7 +487,7 @@ def discussion_details(discussion: Discussion, repo_id: str, *, diff: str = "") 
     }
     item = discussion_item(discussion, repo_id, owner=False) | {"events": [event]}
     if discussion.is_pull:
-        item |= {"changes": {"base": "refs/heads/main", "mergeCommitId": None}, "filesWithConflicts": [], "diff": diff}
+        item |= {"changes": {"base": "refs/heads/main", "mergeCommitId": None}, "filesWithConflicts": [], "diff": ""}
     return item
 
 

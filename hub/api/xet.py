@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from hub import uploads, xet
-from hub.api.lfs import arriving, count_upload, take
+from hub.api.lfs import arriving, count_uploads, take
 from hub.blobs import Staged
 from hub.deps import Hub, WritableRepo
 from hub.errors import NotFound
@@ -23,6 +23,7 @@ from hub.uploads import Sender, XetDoor
 router = APIRouter()
 PURPOSE = "xet"
 TOKEN_SECONDS = 3_600
+SHARDS_AT_ONCE = 4
 CAS = "/cas/{epoch}/{uid}"
 
 
@@ -50,7 +51,7 @@ async def xorb(prefix: str, xorb_hash: str, request: Request, hub: Hub) -> JSONR
     with arriving(request), await asyncio.to_thread(hub.store.stage) as staged:
         await take(request, staged, most=XORB_BODY)
         inserted = await asyncio.to_thread(_keep_xorb, hub, door, staged, xorb_hash)
-    count_upload(request, "xet", staged.size)
+    count_uploads(request, "xet", 1, staged.size)
     return JSONResponse({"was_inserted": inserted})
 
 
@@ -78,9 +79,14 @@ async def shard_v2(request: Request, hub: Hub) -> Response:
 
 async def _keep_shard(request: Request, hub: Services) -> None:
     door = _door(request, hub)
-    shard = xet.read_shard(await request.body())
     with arriving(request):
-        await asyncio.to_thread(uploads.keep_shard, hub.database, hub.store, door, shard, max_bytes=hub.settings.max_lfs_bytes)
+        body = await request.body()
+        async with request.app.state.shards:
+            await asyncio.to_thread(_make_files, hub, door, body)
+
+
+def _make_files(hub: Services, door: XetDoor, body: bytes) -> None:
+    uploads.keep_shard(hub.database, hub.store, door, xet.read_shard(body), settings=hub.settings)
 
 
 @router.api_route(CAS + "/{rest:path}", methods=["GET", "HEAD", "POST", "PUT"])

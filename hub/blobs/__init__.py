@@ -2,6 +2,7 @@
 
     blobs/sha256/ab/cd/<64 hex>      what commits name; the last part is the sha256 of the bytes
     xorbs/<repository uid>/<hash>    Xet xorbs of one repository, kept while clients may refer to them
+    hub                              the uid of the hub that the store belongs to
     staging/<random>                 arriving bytes; nobody reads here
 
 Keys are made here and nowhere else. A client never writes to a key that is read: bytes arrive in staging, are hashed
@@ -10,6 +11,8 @@ on the way, and take their name only when size and sha256 are right.
 
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple, Protocol
+
+OWNER_KEY = "hub"
 
 
 def blob_key(sha256: str) -> str:

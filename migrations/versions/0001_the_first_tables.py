@@ -167,6 +167,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["repo_id"], ["repo.id"], name=op.f("fk_manifest_repo_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_manifest")),
         sa.UniqueConstraint("repo_id", "tree", name=op.f("uq_manifest_repo_id_tree")),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "receipt",
