@@ -3,7 +3,8 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Annotated, BinaryIO
 from urllib.parse import quote, urlencode
 
@@ -218,22 +219,32 @@ class _FileResponse(Response):
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            async for piece in self._pieces():
-                if gone.done():
-                    return
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            async with aclosing(self._pieces()) as pieces:
+                async for piece in pieces:
+                    if gone.done():
+                        return
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         finally:
             gone.cancel()
             self._file.close()
 
-    async def _pieces(self) -> AsyncIterator[bytes]:
-        while self._left > 0:
-            piece = await asyncio.to_thread(self._file.read, min(PIECE, self._left))
-            if not piece:
-                raise OSError("a stored file is shorter than its row says; the connection is cut so that nobody takes it for whole")
-            self._left -= len(piece)
-            yield piece
+    async def _pieces(self) -> AsyncGenerator[bytes, None]:
+        """The bytes; one piece is read while the one before it is sent."""
+        reading = self._read()
+        try:
+            while self._left > 0:
+                piece = await reading
+                if not piece:
+                    raise OSError("a stored file is shorter than its row says; the connection is cut so that nobody takes it for whole")
+                self._left -= len(piece)
+                reading = self._read()
+                yield piece
+        finally:
+            await reading
+
+    def _read(self) -> asyncio.Future[bytes]:
+        return asyncio.ensure_future(asyncio.to_thread(self._file.read, min(PIECE, self._left)))
 
 
 # --- tree and paths-info -------------------------------------------------------------------------------------------

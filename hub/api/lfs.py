@@ -23,7 +23,7 @@ from hub.uploads import Sender
 
 router = APIRouter()
 PURPOSE = "lfs-put"
-PIECE = 512 << 10
+PIECE = 256 << 10
 MEDIA_TYPE = "application/vnd.git-lfs+json"
 
 
