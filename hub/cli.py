@@ -115,6 +115,7 @@ def _set_up(settings: Settings) -> None:
         try:
             schema.migrate(database)
             services.found_instance(database)
+            services.open_store(settings, services.this_instance(database))
             welcome = _first_user(database, settings)
         finally:
             database.close()

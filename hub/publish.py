@@ -197,11 +197,14 @@ class Publisher:
         with self._database.read() as session:
             before = _receipt(session, request)
             if before is not None:
+                self._hold_texts(batch)
                 return before
             if request.merges is not None:
                 batch = Batch(self._changes_of(session, request.place, discussions.mergeable(session, request.place, request.merges)))
             plan = self._prepare(session, request, batch)
         if plan is None:
+            # Nothing changes, but bytes that came again may heal a text that was damaged.
+            self._hold_texts(batch)
             return Published(self._head(request))
         try:
             with self._database.write() as writing:
@@ -240,6 +243,8 @@ class Publisher:
         return AddFile(operation.path, Entry(oid, size, sha256, pointed))
 
     def _hold_texts(self, batch: Batch) -> None:
+        if not batch.texts:
+            return
         with self._database.write() as session:
             _save_texts(session, batch)
         batch.texts.clear()

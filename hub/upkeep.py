@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from hub.blobs import BlobStore, blob_key, xorb_key
-from hub.db import Database, ReadSession, database_now, insert_into
+from hub.db import Database, ReadSession, database_now, insert_into, now_ms
 from hub.errors import HubError
 from hub.models import CANDIDATE, DAMAGED, LIVE, Blob, Commit, Link, Manifest, Receipt, Ref, Repo, Upload, Xorb
 from hub.repos import discard_contents
@@ -62,6 +62,9 @@ def fsck(database: Database, store: BlobStore, *, read_data: bool = False, progr
 
     Damaged blobs are marked, so that clients which have them are asked to send them again.
     """
+    if read_data:
+        _unmark_whole(database, store)
+    started = now_ms()
     with database.snapshot() as session:
         yield from _check_refs(session)
         yield from _check_commits(session, progress)
@@ -72,14 +75,25 @@ def fsck(database: Database, store: BlobStore, *, read_data: bool = False, progr
             yield finding
         yield from _check_links(session)
         yield from _check_xorbs(session, store)
-    _mark_damaged(database, damaged)
+    _mark_damaged(database, damaged, before=started)
 
 
-def _mark_damaged(database: Database, damaged: Sequence[str]) -> None:
+def _mark_damaged(database: Database, damaged: Sequence[str], *, before: int) -> None:
+    """What was sent again meanwhile is whole and stays unmarked."""
     if damaged:
         with database.write() as session:
             for some in batched_list(damaged):
-                session.execute(sa.update(Blob).where(Blob.sha256.in_(some)).values(state=DAMAGED))
+                session.execute(sa.update(Blob).where(Blob.sha256.in_(some), Blob.touched_at < before).values(state=DAMAGED))
+
+
+def _unmark_whole(database: Database, store: BlobStore) -> None:
+    """Take the mark off what an operator has put back in order."""
+    with database.read() as session:
+        marked = session.execute(sa.select(Blob.sha256, Blob.size, Blob.data).where(Blob.state == DAMAGED)).all()
+        whole = [row.sha256 for row in marked if not _wrong(store, *row, read_data=True)]
+    with database.write() as session:
+        for some in batched_list(whole):
+            session.execute(sa.update(Blob).where(Blob.sha256.in_(some), Blob.state == DAMAGED).values(state=LIVE))
 
 
 def _check_refs(session: ReadSession) -> Iterator[Finding]:
@@ -153,7 +167,7 @@ def _check_blobs(session: ReadSession, store: BlobStore, read_data: bool, progre
     columns = sa.select(Blob.sha256, Blob.size, Blob.data).where(awaited).execution_options(yield_per=200)
     for done, (sha256, size, data) in enumerate(session.execute(columns), 1):
         progress("blobs", done, total)
-        wrong = _wrong_text(sha256, size, data) if data is not None else _wrong_object(store, sha256, size, read_data)
+        wrong = _wrong(store, sha256, size, data, read_data=read_data)
         if wrong:
             yield Finding("blob", sha256, f"{wrong}; held by {_holders(session, sha256)}")
 
@@ -174,6 +188,10 @@ def _check_xorbs(session: ReadSession, store: BlobStore) -> Iterator[Finding]:
                 f"{repo} xorb {xorb_hash}",
                 "it is not in the store as it was sent; run `adapterhub new-epoch`, so that clients send it again",
             )
+
+
+def _wrong(store: BlobStore, sha256: str, size: int, data: bytes | None, *, read_data: bool) -> str | None:
+    return _wrong_text(sha256, size, data) if data is not None else _wrong_object(store, sha256, size, read_data)
 
 
 def _wrong_text(sha256: str, size: int, data: bytes) -> str | None:

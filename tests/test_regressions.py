@@ -7,10 +7,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx2
@@ -87,16 +89,18 @@ def database_of(hub: Hub) -> Iterator[Database]:
         database.close()
 
 
-def at_once(*deeds: Callable[[], httpx2.Response]) -> list[httpx2.Response]:
-    """Requests that start at the same moment, each in a thread of its own."""
-    together = threading.Barrier(len(deeds))
+def at_once(hub: Hub, senders: Sequence[Account], deed: Callable[[Http], httpx2.Response]) -> list[httpx2.Response]:
+    """Let each do the same at the same moment, in threads and over connections of their own."""
+    together = threading.Barrier(len(senders))
 
-    def start(deed: Callable[[], httpx2.Response]) -> httpx2.Response:
-        together.wait()
-        return deed()
+    def start(sender: Account) -> httpx2.Response:
+        with Http(hub, sender) as http:
+            assert http.get("/healthz").is_success
+            together.wait()
+            return deed(http)
 
-    with ThreadPoolExecutor(len(deeds)) as pool:
-        return list(pool.map(start, deeds))
+    with ThreadPoolExecutor(len(senders)) as pool:
+        return list(pool.map(start, senders))
 
 
 def settles(condition: Callable[[], bool], seconds: float = 20) -> bool:
@@ -245,12 +249,11 @@ def open_pull(hub: LocalHub, *operations: Operation) -> int:
 def merge_late(hub: LocalHub, pull: int, meanwhile: Callable[[], object]) -> Future[str]:
     """Merge, and do something else while the merge waits for the repository's turn."""
     publisher, place = hub.services.publisher, hub.place("alice/sst2")
-    with ThreadPoolExecutor(1) as pool:
-        with publisher._turn(place.repo_id):
-            merging = pool.submit(publisher.merge, place, pull)
-            time.sleep(0.2)
-            assert not merging.done()
-            meanwhile()
+    with ThreadPoolExecutor(1) as pool, publisher._turn(place.repo_id):
+        merging = pool.submit(publisher.merge, place, pull)
+        time.sleep(0.2)
+        assert not merging.done()
+        meanwhile()
     return merging
 
 
@@ -286,14 +289,10 @@ def test_a_merge_brings_what_was_pushed_while_it_waited(local: LocalHub, neighbo
 
 def test_one_of_many_who_create_a_repository_wins(hub: Hub, alice: Account, repo_id: str) -> None:
     """Two requests that both found the name free: the loser got a 500 instead of the 409 that ``exist_ok`` understands."""
-
-    def create() -> httpx2.Response:
-        with Http(hub, alice) as http:
-            return http.create_repo(repo_id)
-
-    answers = at_once(*[create] * AT_ONCE)
-    assert sorted(answer.status_code for answer in answers) == [200] + [409] * (AT_ONCE - 1)
-    assert {answer.json()["url"] for answer in answers} == {f"{hub.url}/{repo_id}"}
+    for name in (f"{repo_id}-{number}" for number in range(5)):
+        answers = at_once(hub, [alice] * AT_ONCE, partial(Http.create_repo, repo_id=name))
+        assert sorted(answer.status_code for answer in answers) == [200] + [409] * (AT_ONCE - 1)
+        assert {answer.json()["url"] for answer in answers} == {f"{hub.url}/{name}"}
 
 
 @pytest.fixture(scope="module")
@@ -305,14 +304,9 @@ def crowd(hub: Hub) -> list[Account]:
         return [Account(user.name, "", accounts.add_token(session, user, role="write")[0]) for user in users]
 
 
-def likes(hub: Hub, repo: str, fans: list[Account]) -> int:
+def likes(hub: Hub, repo: str, fans: Sequence[Account]) -> int:
     """Let each like the repository at the same moment; returns what the hub counts then."""
-
-    def like(fan: Account) -> httpx2.Response:
-        with Http(hub, fan) as http:
-            return http.post(f"/api/models/{repo}/like")
-
-    answers = at_once(*[lambda fan=fan: like(fan) for fan in fans])
+    answers = at_once(hub, fans, lambda http: http.post(f"/api/models/{repo}/like"))
     assert [answer.status_code for answer in answers] == [200] * len(fans)
     with Http(hub) as http:
         return int(http.get(f"/api/models/{repo}").json()["likes"])
@@ -432,7 +426,7 @@ def test_nothing_is_read_for_a_reader_who_has_left(hub: Hub, alice: Account, ali
     ids=["larger than a file may be", "more than the disk has room for"],
 )
 def test_a_shard_that_describes_too_much_is_refused_at_once(
-    tmp_path: Path, settings: dict[str, int], error: type[HubError], setting: str
+    tmp_path: Path, settings: dict[str, Any], error: type[HubError], setting: str
 ) -> None:
     """A small shard can name one xorb a thousand times; the hub wrote the file until the disk was full.
 
@@ -459,7 +453,10 @@ def test_a_shard_that_describes_too_much_is_refused_at_once(
 def test_how_much_one_search_may_ask(http: Http, words: int, tags: int, status: int) -> None:
     """Each word and each tag is a condition of the statement: thousands of them made the database refuse, which was a 500."""
     assert (MOST_WORDS, MOST_TAGS) == (20, 50)
-    given = [("search", " ".join(["a"] * words)), *(("filter", f"tag-{number}") for number in range(tags))]
+    given: list[tuple[str, str | int | float | bool | None]] = [
+        ("search", " ".join(["a"] * words)),
+        *(("filter", f"tag-{number}") for number in range(tags)),
+    ]
     answer = http.get("/api/models", params=given)
     assert answer.status_code == status, answer.text
     assert status == 200 or "at most" in answer.json()["error"]
@@ -478,7 +475,7 @@ def test_path_and_query_are_bounded_together(http: Http) -> None:
 def test_how_many_paths_one_question_may_name(alice_http: Http, repo: str, form: str, number: int) -> None:
     """Any number of names was looked up for one request, each with its last commit."""
     assert MOST_PATHS == 1_000
-    body = {form: {"paths": [f"{number}.txt" for number in range(number)]}}
+    body: dict[str, Any] = {form: {"paths": [f"{number}.txt" for number in range(number)]}}
     answer = alice_http.post(f"/api/models/{repo}/paths-info/main", **body)
     assert answer.status_code == (200 if number <= MOST_PATHS else 400), answer.text
 
@@ -486,14 +483,15 @@ def test_how_many_paths_one_question_may_name(alice_http: Http, repo: str, form:
 # --- damage that heals -----------------------------------------------------------------------------------------------
 
 
-def fsck(hub: Hub) -> str | None:
-    """What ``fsck --read-data`` finds; None when all is well."""
-    try:
+def assert_found(hub: Hub, damaged: str) -> None:
+    """That ``fsck --read-data`` names this blob, and so marks it."""
+    with pytest.raises(HubFailed, match=f"ended with 1:\nblob: {damaged}"):
         hub.cli("fsck", "--read-data")
-    except HubFailed as failed:
-        assert "ended with 1" in str(failed), failed
-        return str(failed)
-    return None
+
+
+def assert_whole(hub: Hub) -> None:
+    """That ``fsck --read-data`` finds nothing."""
+    assert hub.cli("fsck", "--read-data") == "All is well.\n"
 
 
 def known_oid(http: Http, repo: str, path: str, size: int) -> str | None:
@@ -533,12 +531,12 @@ def test_damaged_bytes_are_asked_for_again(dora_http: Http, dora_repo: str) -> N
     assert dora_http.commit(dora_repo, [header("Add"), lfs_file("w.bin", oid, len(data))]).is_success
     assert known_oid(dora_http, dora_repo, "w.bin", len(data)) == oid
     flip(lfs.stored(hub, oid))
-    assert oid in (fsck(hub) or "")
+    assert_found(hub, oid)
     assert known_oid(dora_http, dora_repo, "w.bin", len(data)) is None
     (answer,) = lfs.answers(dora_http, dora_repo, "upload", {oid: len(data)})
     assert "upload" in answer["actions"]
     lfs.upload(dora_http, dora_repo, data)
-    assert fsck(hub) is None
+    assert_whole(hub)
     assert known_oid(dora_http, dora_repo, "w.bin", len(data)) == oid
     assert dora_http.get(f"/{dora_repo}/resolve/main/w.bin").content == data
 
@@ -550,10 +548,10 @@ def test_a_damaged_text_heals_when_it_is_committed_again(dora_http: Http, dora_r
     assert known_oid(dora_http, dora_repo, "a.txt", len(text)) is not None
     with database_of(hub) as database, database.write() as session:
         session.execute(sa.update(Blob).where(Blob.sha256 == sha256(text)).values(data=text[::-1]))
-    assert sha256(text) in (fsck(hub) or "")
+    assert_found(hub, sha256(text))
     assert known_oid(dora_http, dora_repo, "a.txt", len(text)) is None
     dora_http.commit_files(dora_repo, {"a.txt": text}, "Heal")
-    assert fsck(hub) is None
+    assert_whole(hub)
     assert known_oid(dora_http, dora_repo, "a.txt", len(text)) is not None
     hub.restart()
     assert dora_http.get(f"/{dora_repo}/resolve/main/a.txt").content == text
