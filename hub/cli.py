@@ -18,8 +18,8 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from hub import __version__, access, accounts, repos, schema, services, upkeep
-from hub.db import Database, Unusable
-from hub.errors import HubError
+from hub.db import Collision, Database, Unusable
+from hub.errors import Conflict, HubError
 from hub.models import Namespace
 from hub.settings import Settings
 
@@ -129,9 +129,13 @@ def _first_user(database: Database, settings: Settings) -> str | None:
             return None
     password = secrets.token_urlsafe(12)
     hashed = accounts.Passwords().hash(password)
-    with database.write() as session:
-        user = accounts.add_user(session, FIRST_USER, hashed, admin=True)
-        token, _ = accounts.add_token(session, user, role="write", name="first token")
+    try:
+        with database.write() as session:
+            user = accounts.add_user(session, FIRST_USER, hashed, admin=True)
+            token, _ = accounts.add_token(session, user, role="write", name="first token")
+    except (Collision, Conflict):
+        # Another replica that started at the same moment has made, and shown, the first user.
+        return None
     return WELCOME.format(url=settings.url, user=FIRST_USER, password=password, token=token)
 
 

@@ -11,7 +11,7 @@ from hub.access import LOOK_UP, look_up
 from hub.accounts import Passwords
 from hub.blobs import OWNER_KEY, BlobStore
 from hub.blobs.local import LocalStore
-from hub.db import Database, HotReads, Unusable
+from hub.db import Database, HotReads, Unusable, insert_new
 from hub.models import Instance
 from hub.publish import Publisher
 from hub.revisions import Manifests
@@ -121,7 +121,6 @@ def raise_epoch(database: Database) -> int:
 
 
 def found_instance(database: Database) -> None:
-    """Make the hub's own row in a database that has none."""
+    """Make the hub's own row in a database that has none; replicas that start at once agree on the first."""
     with database.write() as session:
-        if session.scalar(sa.select(Instance.id)) is None:
-            session.add(Instance(id=1, uid=str(uuid.uuid4()), secret=secrets.token_bytes(32)))
+        insert_new(session, Instance, [{"id": 1, "uid": str(uuid.uuid4()), "secret": secrets.token_bytes(32)}], "id")
