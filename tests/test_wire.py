@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
@@ -500,7 +501,16 @@ def shelf(hub: Hub) -> Iterator[Http]:
             http.commit_files(repo_id, {**lora("base/model" if number < 6 else "other/model"), "README.md": front})
             for _ in range(number % 4):
                 http.get(f"/{repo_id}/resolve/main/README.md")
+        _wait_for_downloads(http, sum(number % 4 for number in range(12)))
         yield http
+
+
+def _wait_for_downloads(http: Http, expected: int) -> None:
+    """Downloads are counted in memory and written in batches: an order by them stands still only when they have arrived."""
+    deadline = time.monotonic() + 30
+    while sum(item["downloads"] for item in http.get("/api/models", params={"author": _owner(http)}).json()) < expected:
+        assert time.monotonic() < deadline, "the counters never arrived"
+        time.sleep(0.1)
 
 
 def _owner(http: Http) -> str:
