@@ -26,11 +26,6 @@ class Entry(NamedTuple):
     lfs: bool
 
 
-def blob_hasher(size: int) -> "hashlib._Hash":
-    """A SHA-1 primed with the header of a blob of ``size`` bytes; feed it the content to get the blob id."""
-    return _hasher(b"blob", size)
-
-
 def blob_oid(data: bytes) -> str:
     """The git id of a file with this content."""
     return _oid(b"blob", data)

@@ -127,7 +127,10 @@ def test_accepted_path_survives_disk_and_url(path: str) -> None:
 
 
 def test_tree_of_different_files_is_accepted() -> None:
-    names.check_tree(["README.md", "a/b", "a/c", "ab", "a.b", "A2/x"])
+    different = ["README.md", "a/b", "a/c", "ab", "a.b", "A2/x"]
+    names.check_tree(different)
+    with pytest.raises(BadPath):
+        names.check_tree([*different, "readme.md"])
 
 
 @pytest.mark.parametrize(
